@@ -1,0 +1,72 @@
+# The commands of the project; `make` alone lists them. Build trees: build/<preset> (CMakePresets.json).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help deps configure build test demo bench format format-check tidy install clean docs-check sanitize
+.NOTPARALLEL:
+
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+# CMake runs again only when it must: Ninja re-runs it when a CMakeLists.txt changed.
+configure = test -f build/$(1)/build.ninja || cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
+# Says how long the rest of the recipe line took.
+phase = phase() { local start=$$SECONDS; "$$@"; echo "== $(1): $$((SECONDS - start)) s"; }; phase
+sources = $(shell find core quant index tools bench tests -name '*.[ch]pp')
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that are missing (deps/debian.txt)
+	@deps/install.sh
+
+configure:
+	@mkdir -p build
+	@$(call configure,release)
+
+build: deps configure ## the release build; the command is build/release/bin/vicinal
+	@cmake --build build/release -j $(JOBS) --target bin/vicinal bin/vicinal_demo
+
+test: ## everything that CI runs: builds, all tests, packaging, sanitizers, clang-tidy
+	@$(call phase,dependencies) deps/install.sh
+	@mkdir -p build
+	@$(call phase,release configure) bash -c '$(call configure,release)'
+	@$(call phase,release build) cmake --build build/release -j $(JOBS)
+	@$(call phase,headers compile alone) cmake --build build/release -j $(JOBS) --target all_verify_interface_header_sets
+	@$(call phase,release tests) ctest --preset release -j $(JOBS)
+	@$(MAKE) sanitize
+	@$(call phase,clang-tidy) $(MAKE) tidy
+
+sanitize: deps ## tests under clang's address, undefined-behaviour and thread sanitizers
+	@mkdir -p build
+	@$(call configure,asan)
+	@$(call phase,asan+ubsan build) cmake --build build/asan -j $(JOBS)
+	@$(call phase,asan+ubsan tests) ctest --preset asan -j $(JOBS)
+	@$(call configure,tsan)
+	@$(call phase,tsan build) cmake --build build/tsan -j $(JOBS) --target concurrency_tests
+	@$(call phase,tsan tests) ctest --preset tsan -j $(JOBS)
+
+demo: build ## build, then measure on real images and draw recall against speed
+	@build/release/bin/vicinal_demo
+
+bench: build ## the micro benchmarks of the kernels
+	@build/release/bin/vicinal_bench
+
+format: ## clang-format over all C++ sources
+	@clang-format -i $(sources)
+
+format-check: ## fails when clang-format would change something
+	@clang-format --dry-run -Werror $(sources)
+
+tidy: build ## clang-tidy over the library and the command
+	@run-clang-tidy -quiet -extra-arg=-Wno-unknown-warning-option -j $(JOBS) -p build/release '/(core|quant|index|tools)/[a-z0-9_]+\.cpp$$' >build/tidy.log 2>&1 \
+	  || { grep -E 'warning:|error:|note:' build/tidy.log; exit 1; }
+
+docs-check: build ## run every command and compile every code block of README.md and docs/
+	@ctest --test-dir build/release -L docs --output-on-failure --no-tests=error
+
+install: build ## install under PREFIX (default /usr/local)
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean: ## remove build/
+	@rm -rf build

@@ -1,0 +1,61 @@
+# A relocatable package: nothing installed names the prefix or a path of the build machine.
+#   find_package(vicinal 0.1 REQUIRED [COMPONENTS core quant index])  ->  vicinal::vicinal, vicinal::<component>
+#   pkg-config --cflags --libs vicinal
+include(CMakePackageConfigHelpers)
+get_property(components GLOBAL PROPERTY VICINAL_COMPONENTS)
+
+set(install_cmakedir "${CMAKE_INSTALL_LIBDIR}/cmake/vicinal")
+install(TARGETS vicinal_vicinal EXPORT vicinal-targets)
+foreach(component IN LISTS components)
+  set(generated "")
+  if(component STREQUAL "core")
+    set(generated FILE_SET generated)
+  endif()
+  install(TARGETS vicinal_${component} EXPORT vicinal-targets FILE_SET HEADERS ${generated})
+endforeach()
+install(EXPORT vicinal-targets NAMESPACE vicinal:: DESTINATION "${install_cmakedir}")
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+
+# What the components link, with what is known about it from cmake/dependencies.cmake.
+set(finds "")
+set(requires "")
+set(libs "")
+foreach(component IN LISTS components)
+  list(PREPEND libs "-lvicinal_${component}")  # a component only needs those before it, so the last comes first
+endforeach()
+foreach(component IN LISTS components)
+  get_target_property(linked vicinal_${component} LINK_LIBRARIES)
+  foreach(target IN LISTS linked)
+    if(target MATCHES "^vicinal::")
+      continue()
+    endif()
+    get_property(known GLOBAL PROPERTY "VICINAL_FIND_${target}" SET)
+    if(NOT known)
+      message(FATAL_ERROR "vicinal_${component} links ${target}, for which cmake/dependencies.cmake has no vicinal_dependency()")
+    endif()
+    get_property(find GLOBAL PROPERTY "VICINAL_FIND_${target}")
+    get_property(module GLOBAL PROPERTY "VICINAL_PKG_CONFIG_${target}")
+    get_property(flags GLOBAL PROPERTY "VICINAL_LIBS_${target}")
+    list(APPEND finds ${find})
+    list(APPEND requires ${module})
+    list(APPEND libs ${flags})
+  endforeach()
+endforeach()
+list(REMOVE_DUPLICATES finds)
+list(REMOVE_DUPLICATES requires)
+list(REMOVE_DUPLICATES libs)
+list(JOIN finds "\n" VICINAL_FIND_DEPENDENCIES)
+list(JOIN requires " " VICINAL_PC_REQUIRES)
+list(JOIN libs " " VICINAL_PC_LIBS)
+set(VICINAL_COMPONENT_NAMES "${components}")
+file(RELATIVE_PATH VICINAL_PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+string(REGEX REPLACE "/$" "" VICINAL_PC_PREFIX "${VICINAL_PC_PREFIX}")
+
+configure_package_config_file(cmake/vicinal-config.cmake.in "${PROJECT_BINARY_DIR}/package/vicinal-config.cmake"
+  INSTALL_DESTINATION "${install_cmakedir}" NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/vicinal-config-version.cmake"
+  COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/package/vicinal-config.cmake"
+  "${PROJECT_BINARY_DIR}/package/vicinal-config-version.cmake" DESTINATION "${install_cmakedir}")
+configure_file(cmake/vicinal.pc.in "${PROJECT_BINARY_DIR}/package/vicinal.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/package/vicinal.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

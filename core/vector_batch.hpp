@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "vicinal/core/matrix_view.hpp"
+
+namespace vicinal {
+
+/// A batch of items, queries or things to index. An item is one vector, or several (the token vectors of a document).
+/// Owns nothing.
+struct VectorBatch {
+  MatrixView<const float> rows;            ///< rows x dim
+  std::span<const std::uint64_t> offsets;  ///< empty: item i is row i. Else n + 1 ascending: item i is rows
+                                           ///< [offsets[i], offsets[i + 1])
+
+  VectorBatch() = default;
+  VectorBatch(MatrixView<const float> vectors, std::span<const std::uint64_t> item_offsets = {})  // NOLINT: a matrix is a batch
+      : rows(vectors), offsets(item_offsets) {}
+  VectorBatch(MatrixView<float> vectors) : rows(vectors) {}  // NOLINT(google-explicit-constructor)
+
+  [[nodiscard]] std::size_t size() const { return offsets.empty() ? rows.rows() : offsets.size() - 1; }
+  [[nodiscard]] std::size_t dim() const { return rows.cols(); }
+  [[nodiscard]] bool multi_vector() const { return !offsets.empty(); }
+};
+
+/// Throws InvalidArgument when a value is not finite, naming its row and column ("queries row 3 column 17 is nan").
+/// `what` is the noun that starts the message. O(rows x cols).
+void require_finite(MatrixView<const float> rows, const char* what);
+
+/// Throws InvalidArgument unless the batch has `dim` columns, ascending offsets that end at its row count, and only finite
+/// values.
+void validate_batch(const VectorBatch& batch, std::size_t dim, const char* what);
+
+}  // namespace vicinal

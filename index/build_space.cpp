@@ -1,0 +1,18 @@
+#include "vicinal/index/build_space.hpp"
+
+namespace vicinal {
+
+BuildSpace::BuildSpace(const CodeStore& codes, std::span<const float> extra) : codes_(&codes), extra_(extra) {
+  const Codec& codec = codes.codec();
+  factors_ = codes.factors();
+  if (!codec.has_factors() || codec.metric() == Metric::l2) return;
+  own_factors_ = Array<float>(2 * codes.size());
+  for (std::size_t slot = 0; slot < codes.size(); ++slot) {
+    const float scale = codes.factors()[2 * slot];
+    own_factors_[2 * slot] = scale;
+    own_factors_[2 * slot + 1] = codec.residual_norm(codes.record(slot), scale);
+  }
+  factors_ = own_factors_.data();
+}
+
+}  // namespace vicinal

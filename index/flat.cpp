@@ -1,0 +1,118 @@
+#include "vicinal/index/flat.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+#include "vicinal/index/flat_products.hpp"
+#include "vicinal/index/ranking.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr std::size_t queries_per_task = 16;       // score a block of records one after the other while it is in the cache
+constexpr std::size_t block_bytes = 128 * 1024;
+constexpr std::size_t most_block = 4096;
+constexpr std::size_t products_pay_from = 12;      // queries in a batch
+
+// One group of queries over all records that pass, block by block.
+class GroupScan {
+ public:
+  GroupScan(const CodeStore& codes, const VectorBatch& queries, std::size_t first, std::size_t count, std::size_t k)
+      : codes_(codes), prepared_(count), top_(count) {
+    for (std::size_t q = 0; q < count; ++q) {
+      codes.codec().prepare_query(queries.rows[first + q], prepared_[q]);
+      top_[q].reset(k);
+    }
+  }
+
+  // slots == nullptr: slots first, first + 1, ...
+  void score(const std::uint32_t* slots, std::size_t first, std::size_t count) {
+    distances_.resize(count);
+    const Codec& codec = codes_.codec();
+    const float* factors = codec.has_factors() ? codes_.factors() + 2 * first : nullptr;
+    for (std::size_t q = 0; q < prepared_.size(); ++q) {
+      if (slots != nullptr) {
+        codes_.score(prepared_[q], slots, count, distances_.data());
+      } else {
+        codec.score(prepared_[q], codes_.record(first), factors, nullptr, count, distances_.data());
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        if (distances_[i] <= top_[q].worst()) top_[q].add(distances_[i], static_cast<Id>(slots != nullptr ? slots[i] : first + i));
+      }
+    }
+  }
+  [[nodiscard]] TopK& top(std::size_t q) { return top_[q]; }
+
+ private:
+  const CodeStore& codes_;
+  std::vector<PreparedQuery> prepared_;
+  std::vector<TopK> top_;
+  std::vector<float> distances_;
+};
+
+}  // namespace
+
+Flat::Flat(CodeStore codes) : codes_(std::move(codes)) {
+  if (codes_.codec().kind() == CodecKind::f32) norms_ = squared_norms(codes_);
+}
+
+void Flat::search(const VectorBatch& queries, NeighborsView out, const Params& /*params*/, const SearchControl& control) const {
+  const bool products = codes_.codec().kind() == CodecKind::f32 && queries.size() >= products_pay_from &&
+                        control.filter.passes_all() && control.max_distances >= size();
+  std::mutex stats_mutex;
+  const auto add = [&](const SearchStats& work) {
+    if (control.stats == nullptr) return;
+    const std::lock_guard lock(stats_mutex);
+    control.stats->add_work(work);
+  };
+  if (products) {
+    search_by_products(codes_, norms_.span(), queries, out, control, add);
+  } else {
+    const std::size_t tasks = (queries.size() + queries_per_task - 1) / queries_per_task;
+    control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
+      const std::size_t first = task * queries_per_task;
+      add(scan(queries, first, std::min(queries_per_task, queries.size() - first), out, control));
+    });
+  }
+  if (control.stats != nullptr) control.stats->strategy = products ? "flat(matrix products)" : "flat(scan)";
+}
+
+SearchStats Flat::scan(const VectorBatch& queries, std::size_t first_query, std::size_t count, const NeighborsView& out,
+                       const SearchControl& control) const {
+  GroupScan group(codes_, queries, first_query, count, out.k());
+  SearchStats work;
+  work.queries = count;
+  const std::size_t block = std::clamp<std::size_t>(block_bytes / codes_.codec().stride(), 16, most_block);
+  std::vector<std::uint32_t> passing;
+  std::uint64_t scored = 0;
+  for (std::size_t first = 0; first < size(); first += block) {
+    if (control.must_stop()) {
+      work.stop = control.stop_reason();
+      break;
+    }
+    std::size_t rows = std::min(block, size() - first);
+    if (scored + rows > control.max_distances) {
+      work.stop = StopReason::budget;
+      rows = static_cast<std::size_t>(control.max_distances - scored);
+    }
+    if (control.filter.passes_all()) {
+      group.score(nullptr, first, rows);
+    } else {
+      passing.clear();
+      for (std::size_t row = first; row < first + rows; ++row) {
+        if (control.filter(static_cast<Id>(row))) passing.push_back(static_cast<std::uint32_t>(row));
+      }
+      group.score(passing.data(), first, passing.size());
+      rows = passing.size();
+    }
+    scored += rows;
+    if (work.stop != StopReason::complete) break;
+  }
+  for (std::size_t q = 0; q < count; ++q) write_ranked(group.top(q).found(), out, first_query + q);
+  work.distances = scored * count;
+  work.bytes = work.distances * codes_.bytes_per_vector();
+  return work;
+}
+
+}  // namespace vicinal

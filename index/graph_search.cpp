@@ -1,0 +1,104 @@
+#include "vicinal/index/graph_search.hpp"
+
+#include <algorithm>
+
+#include "vicinal/core/prefetch.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr std::uint64_t hops_between_polls = 32;
+
+// Writes the neighbours of a list that this search has not met to `block`, marks them, and returns how many. Without branches:
+// whether a neighbour is new is a coin toss to the predictor.
+std::size_t take_fresh(const std::uint32_t* list, std::size_t degree, VisitedSet& visited, std::uint32_t* block) noexcept {
+  std::size_t fresh = 0;
+  for (std::size_t i = 0; i < degree && list[i] != Graph::no_slot; ++i) {
+    block[fresh] = list[i];
+    fresh += visited.insert(list[i]) ? 1 : 0;
+  }
+  return fresh;
+}
+
+}  // namespace
+
+ScratchPool::Lease ScratchPool::borrow() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      std::unique_ptr<SearchScratch> scratch = std::move(free_.back());
+      free_.pop_back();
+      return {*this, std::move(scratch)};
+    }
+    free_.reserve(free_.capacity() + 1);  // so that giving back cannot fail
+  }
+  return {*this, std::make_unique<SearchScratch>()};
+}
+
+void ScratchPool::give_back(std::unique_ptr<SearchScratch> scratch) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (free_.size() < free_.capacity()) free_.push_back(std::move(scratch));
+}
+
+template <class Score>
+std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std::uint32_t entry, float& entry_distance,
+                             SearchScratch& scratch, WalkWork& work) noexcept {
+  for (;;) {
+    const std::uint32_t* list = level.list(entry);
+    std::size_t count = 0;
+    while (count < level.degree && list[count] != Graph::no_slot) ++count;
+    if (count == 0) return entry;
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, 4); ++i) prefetch(score.record(list[i]), score.stride());
+    score(list, count, scratch.distances.data());
+    work.distances += count;
+    ++work.hops;
+    std::uint32_t nearest = entry;
+    for (std::size_t i = 0; i < count; ++i) {
+      const float distance = scratch.distances[i];
+      if (distance < entry_distance || (distance == entry_distance && list[i] < nearest)) {
+        entry_distance = distance;
+        nearest = list[i];
+      }
+    }
+    if (nearest == entry) return entry;
+    entry = nearest;
+  }
+}
+
+template <class Score>
+void best_first(const Graph::Level& level, const Score& score, SearchScratch& scratch, const WalkLimits& limits,
+                WalkWork& work) noexcept {
+  CandidatePool& pool = scratch.pool;
+  std::uint32_t* const block = scratch.block.data();
+  float* const distances = scratch.distances.data();
+  std::uint64_t hops = 0;
+  while (pool.has_unexpanded()) {
+    const std::uint32_t* list = level.list(pool.expand_next());
+    const std::size_t fresh = take_fresh(list, level.degree, scratch.visited, block);
+    for (std::size_t i = 0; i < std::min<std::size_t>(fresh, 4); ++i) {
+      prefetch(score.record(block[i]), score.stride());
+    }
+    if (pool.has_unexpanded()) prefetch(level.list(pool.peek_next()), level.degree * sizeof(std::uint32_t));
+    score(block, fresh, distances);
+    for (std::size_t i = 0; i < fresh; ++i) {
+      if (distances[i] < pool.worst()) pool.insert(distances[i], block[i]);
+    }
+    work.distances += fresh;
+    ++work.hops;
+    if (work.distances >= limits.max_distances) {
+      if (pool.has_unexpanded()) work.stop = StopReason::budget;
+      return;
+    }
+    if (++hops % hops_between_polls == 0 && limits.control != nullptr && limits.control->must_stop()) {
+      work.stop = limits.control->stop_reason();
+      return;
+    }
+  }
+}
+
+template std::uint32_t greedy_descent(const Graph::Level&, const Scorer&, std::uint32_t, float&, SearchScratch&, WalkWork&) noexcept;
+template std::uint32_t greedy_descent(const Graph::Level&, const SpaceScorer&, std::uint32_t, float&, SearchScratch&, WalkWork&) noexcept;
+template void best_first(const Graph::Level&, const Scorer&, SearchScratch&, const WalkLimits&, WalkWork&) noexcept;
+template void best_first(const Graph::Level&, const SpaceScorer&, SearchScratch&, const WalkLimits&, WalkWork&) noexcept;
+
+}  // namespace vicinal

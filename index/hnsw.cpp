@@ -1,0 +1,132 @@
+#include "vicinal/index/hnsw.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/index/graph_builder.hpp"
+#include "vicinal/index/hnsw_state.hpp"
+#include "vicinal/index/insertion_order.hpp"
+
+namespace vicinal {
+namespace {
+
+// Slots are 31 bits wide in the candidate pool.
+constexpr std::size_t most_rows = (std::size_t{1} << 31) - 1;
+
+void require_range(const char* name, std::size_t got, std::size_t least, std::size_t most) {
+  if (got >= least && got <= most) return;
+  throw InvalidArgument(std::string(name) + " is " + std::to_string(got) + ", expected " + std::to_string(least) + " to " +
+                        std::to_string(most));
+}
+
+// For inner product: sqrt(largest squared norm - own), which makes all records of one length. Empty when they all but are.
+std::vector<float> equalising_coordinate(const CodeStore& codes, const BuildControl& control) {
+  if (codes.codec().metric() != Metric::ip) return {};
+  constexpr std::size_t slots_per_task = 1024;
+  std::vector<double> norms(codes.size());
+  control.executor.for_each((codes.size() + slots_per_task - 1) / slots_per_task, [&](std::size_t task, std::size_t) {
+    std::vector<float> vector(codes.dim());
+    const std::size_t end = std::min(codes.size(), (task + 1) * slots_per_task);
+    for (std::size_t slot = task * slots_per_task; slot < end; ++slot) {
+      codes.decode(slot, vector);
+      double sum = 0;
+      for (const float v : vector) sum += static_cast<double>(v) * static_cast<double>(v);
+      norms[slot] = sum;
+    }
+  });
+  const auto [least, most] = std::minmax_element(norms.begin(), norms.end());
+  constexpr double tolerance = 0.05;  // quantised unit vectors stay within it
+  if (*most - *least <= tolerance * *most) return {};
+  std::vector<float> extra(codes.size());
+  for (std::size_t slot = 0; slot < codes.size(); ++slot) extra[slot] = static_cast<float>(std::sqrt(*most - norms[slot]));
+  return extra;
+}
+
+}  // namespace
+
+void HnswOptions::validate() const {
+  require_range("m", m, 4, 128);
+  require_range("efc", ef_construction, m, 4096);
+}
+
+void Hnsw::Params::validate() const { require_range("ef", ef, 1, std::size_t{1} << 24); }
+
+Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const HnswOptions& options, const BuildControl& control) {
+  options.validate();
+  if (documents.empty()) throw InvalidArgument("a graph needs at least one row, got none");
+  if (documents.rows() > most_rows) {
+    throw InvalidArgument("a graph holds at most " + std::to_string(most_rows) + " rows, got " + std::to_string(documents.rows()));
+  }
+  auto state = std::make_shared<State>();
+  state->options = options;
+  const std::vector<std::uint32_t> order = insertion_order(documents, options.seed, control);
+  control.report("encoding", 0, documents.rows());
+  state->codes = CodeStore::build(codec, documents, order, control);
+  state->row_of_slot = Array<std::uint32_t>(order.size());
+  std::copy(order.begin(), order.end(), state->row_of_slot.data());
+  const std::vector<float> extra = equalising_coordinate(state->codes, control);
+  state->graph = build_graph(state->codes, extra, options, control);
+  Hnsw index;
+  index.state_ = std::move(state);
+  return index;
+}
+
+std::size_t Hnsw::size() const { return state_->codes.size(); }
+std::size_t Hnsw::dim() const { return state_->codes.dim(); }
+Metric Hnsw::metric() const { return state_->codes.codec().metric(); }
+const HnswOptions& Hnsw::options() const { return state_->options; }
+const CodeStore& Hnsw::codes() const { return state_->codes; }
+const Graph& Hnsw::graph() const { return state_->graph; }
+std::span<const std::uint32_t> Hnsw::row_of_slot() const { return state_->row_of_slot.span(); }
+std::size_t Hnsw::memory_bytes() const {
+  return state_->codes.memory_bytes() + state_->graph.memory_bytes() + state_->row_of_slot.bytes();
+}
+
+void Hnsw::save(ContainerWriter& writer, const std::string& prefix) const {
+  std::string options;
+  for (const std::uint64_t value : {std::uint64_t{state_->options.m}, std::uint64_t{state_->options.ef_construction},
+                                    std::uint64_t{state_->options.seed}}) {
+    options.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  }
+  writer.add_owned(prefix + "/options", options);
+  state_->codes.save(writer, prefix);
+  state_->graph.save(writer, prefix);
+  writer.add(prefix + "/rows", state_->row_of_slot.span());
+}
+
+Hnsw Hnsw::load(const Container& file, const std::string& prefix) {
+  const auto refuse = [&](const std::string& section, const std::string& reason) -> CorruptFile {
+    return CorruptFile("section " + prefix + section + ": " + reason);
+  };
+  const std::string_view bytes = file.metadata(prefix + "/options");
+  std::uint64_t values[3];
+  if (bytes.size() != sizeof(values)) throw refuse("/options", "wrong length");
+  std::memcpy(values, bytes.data(), sizeof(values));
+  auto state = std::make_shared<State>();
+  state->options = {.m = values[0], .ef_construction = values[1], .seed = values[2]};
+  try {
+    state->options.validate();
+  } catch (const InvalidArgument& error) {
+    throw refuse("/options", error.what());
+  }
+  state->codes = CodeStore::load(file, prefix);
+  const std::size_t size = state->codes.size();
+  if (size == 0 || size > most_rows) throw refuse("/codec", "size is not in 1 to " + std::to_string(most_rows));
+  state->graph = Graph::load(file, prefix, size);
+  for (std::size_t l = 0; l < state->graph.levels(); ++l) {
+    if (state->graph.level(l).degree != (l == 0 ? 2 : 1) * state->options.m) throw refuse("/levels", "degree does not follow from m");
+  }
+  state->row_of_slot = file.array<std::uint32_t>(prefix + "/rows", size);
+  std::vector<bool> seen(size, false);
+  for (const std::uint32_t row : state->row_of_slot.span()) {
+    if (row >= size || seen[row]) throw refuse("/rows", "is no permutation");
+    seen[row] = true;
+  }
+  Hnsw index;
+  index.state_ = std::move(state);
+  return index;
+}
+
+}  // namespace vicinal

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "vicinal/index/graph.hpp"
+#include "vicinal/index/retriever.hpp"
+#include "vicinal/quant/code_store.hpp"
+
+namespace vicinal {
+
+struct Scorer;
+struct SearchScratch;
+
+/// Malkov & Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+/// graphs", 2016: names as there.
+struct HnswOptions {
+  std::size_t m = 32;                 ///< links a node keeps on upper levels; 2 m on level 0. 4 to 128
+  std::size_t ef_construction = 200;  ///< candidates kept while a node's neighbours are sought. m to 4096
+  std::uint64_t seed = 1;             ///< of levels and insertion order
+
+  void validate() const;  ///< throws InvalidArgument
+  friend bool operator==(const HnswOptions&, const HnswOptions&) = default;
+};
+
+/// A navigable graph over the records of any codec.
+///
+/// The bulk build is a function of the set of vectors, the options and the codec: not of the number of threads, nor of the
+/// order of the rows (among equal vectors, the row number decides), nor of the instruction set. Every node is reachable.
+class Hnsw {
+ public:
+  static constexpr std::string_view kind = "hnsw";
+  struct Params {
+    std::size_t ef = 64;  ///< width of the search, "efSearch"; at least k is used
+
+    static Params from_effort(std::size_t effort) { return {.ef = effort}; }
+    void validate() const;
+    friend bool operator==(const Params&, const Params&) = default;
+  };
+
+  Hnsw() = default;
+  /// Encodes and links `documents`. Throws InvalidArgument (no rows, or more than 2^32 - 2), Cancelled.
+  static Hnsw build(const Codec& codec, MatrixView<const float> documents, const HnswOptions& options,
+                    const BuildControl& control = {});
+
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t dim() const;
+  [[nodiscard]] Metric metric() const;
+  [[nodiscard]] std::size_t memory_bytes() const;
+  [[nodiscard]] const HnswOptions& options() const;
+  [[nodiscard]] const CodeStore& codes() const;   ///< in slot order
+  [[nodiscard]] const Graph& graph() const;
+  [[nodiscard]] std::span<const std::uint32_t> row_of_slot() const;
+
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+
+  /// As search(), but query i acts as if row absent[i] had never been indexed: it is neither returned nor walked through. With
+  /// rows of the base as queries this is an honest stand-in for unseen queries. `absent` has one row number a query.
+  void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out, const Params& params,
+                      const SearchControl& control) const;
+
+  void save(ContainerWriter& writer, const std::string& prefix) const;
+  static Hnsw load(const Container& file, const std::string& prefix);  ///< validates; throws CorruptFile
+
+ private:
+  struct State;
+  // How a filtered search is answered.
+  struct FilterPlan {
+    bool scan = false;     // score every row that passes
+    double passing = 1.0;  // share of rows that pass, known or estimated
+  };
+  [[nodiscard]] FilterPlan plan_filter(const Filter& filter, std::size_t width) const;
+  void search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out, std::size_t query,
+                  std::size_t width, const FilterPlan& plan, const SearchControl& control, SearchStats& work) const;
+  void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control, SearchStats& work) const;
+  void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control, SearchStats& work) const;
+
+  std::shared_ptr<const State> state_;
+};
+static_assert(Retriever<Hnsw>);
+
+}  // namespace vicinal

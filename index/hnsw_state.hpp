@@ -1,0 +1,17 @@
+#pragma once
+
+#include "vicinal/index/graph_search.hpp"
+#include "vicinal/index/hnsw.hpp"
+
+namespace vicinal {
+
+/// What an Hnsw shares among its copies. Constant but for the scratch it lends.
+struct Hnsw::State {
+  HnswOptions options;
+  CodeStore codes;
+  Graph graph;
+  Array<std::uint32_t> row_of_slot;
+  mutable ScratchPool scratch;
+};
+
+}  // namespace vicinal

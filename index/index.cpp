@@ -1,0 +1,210 @@
+#include "vicinal/index/index.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "vicinal/index/flat.hpp"
+#include "vicinal/index/hnsw.hpp"
+#include "vicinal/index/reranked.hpp"
+
+namespace vicinal {
+namespace {
+
+// Row numbers are 32-bit, and the last two mean something else in places.
+constexpr std::size_t most_rows = std::numeric_limits<std::uint32_t>::max() - std::size_t{1};
+
+Spec seeded(Spec spec, std::uint64_t seed) {
+  spec.codec.seed = seed;
+  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
+  return spec;
+}
+
+void require_base(MatrixView<const float> base) {
+  if (base.rows() == 0) throw InvalidArgument("base has no rows, expected at least 1");
+  if (base.cols() == 0) throw InvalidArgument("base has rows of dimension 0, expected at least 1");
+  if (base.rows() > most_rows) {
+    throw InvalidArgument(fmt::format("base has {} rows, an index holds at most {}", base.rows(), most_rows));
+  }
+  require_finite(base, "base");
+}
+
+bool ascending(std::span<const Id> ids) { return std::ranges::adjacent_find(ids, std::greater_equal<>()) == ids.end(); }
+
+// The rows in ascending order of id; empty when they are given in it. Throws unless there is one id a row, none negative and
+// none twice.
+std::vector<std::uint32_t> order_of(std::span<const Id> ids, std::size_t rows) {
+  if (ids.empty()) return {};
+  if (ids.size() != rows) throw InvalidArgument(fmt::format("{} ids for {} rows, expected one a row", ids.size(), rows));
+  const auto negative = std::ranges::find_if(ids, [](Id id) { return id < 0; });
+  if (negative != ids.end()) {
+    throw InvalidArgument(fmt::format("id {} of row {} is negative", *negative, negative - ids.begin()));
+  }
+  if (ascending(ids)) return {};
+  std::vector<std::uint32_t> order(rows);
+  std::iota(order.begin(), order.end(), 0U);
+  std::ranges::sort(order, {}, [&](std::uint32_t row) { return std::pair(ids[row], row); });
+  for (std::size_t i = 1; i < rows; ++i) {
+    if (ids[order[i - 1]] != ids[order[i]]) continue;
+    throw InvalidArgument(fmt::format("id {} is given to rows {} and {}, expected unique ids", ids[order[i]], order[i - 1], order[i]));
+  }
+  return order;
+}
+
+Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32_t> order, const BuildControl& control) {
+  constexpr std::size_t rows_per_task = 4096;
+  Array<float> copy(checked_product(base.rows(), base.cols(), "base"));
+  control.executor.for_each((order.size() + rows_per_task - 1) / rows_per_task, [&](std::size_t task, std::size_t) {
+    const std::size_t end = std::min(order.size(), (task + 1) * rows_per_task);
+    for (std::size_t row = task * rows_per_task; row < end; ++row) {
+      std::ranges::copy(base[order[row]], copy.data() + row * base.cols());
+    }
+  });
+  return copy;
+}
+
+AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base, const BuildControl& control) {
+  const Codec codec = Codec::train(spec.codec, metric, base, control);
+  control.throw_if_stopped();
+  AnyRetriever retriever;
+  if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
+    retriever = Hnsw::build(codec, base, *hnsw, control);
+  } else {
+    retriever = Flat(CodeStore::build(codec, base, {}, control));
+  }
+  control.throw_if_stopped();
+  if (!spec.rerank) return retriever;
+  CodecOptions rows;
+  rows.kind = spec.rerank->rows;
+  CodeStore store = CodeStore::build(Codec::train(rows, metric, base, control), base, {}, control);
+  return Reranked(std::move(retriever), std::move(store), spec.rerank->depth);
+}
+
+std::optional<Calibration> calibrate_retriever(const AnyRetriever& retriever, MatrixView<const float> base,
+                                               const IndexOptions& options, const BuildControl& control) {
+  const auto* hnsw = retriever.get_if<Hnsw>();
+  const auto* reranked = retriever.get_if<Reranked>();
+  if (hnsw == nullptr && (reranked == nullptr || reranked->inner().get_if<Hnsw>() == nullptr)) return std::nullopt;
+  const auto search = [&](const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
+                          std::size_t effort, const SearchControl& search_control) {
+    if (absent.empty()) {
+      retriever.search(queries, out, {effort, {}}, search_control);
+    } else if (reranked != nullptr) {
+      reranked->search_without(queries, absent, out, Reranked::Params::from_effort(effort), search_control);
+    } else {
+      hnsw->search_without(queries, absent, out, Hnsw::Params::from_effort(effort), search_control);
+    }
+  };
+  return calibrate(base, retriever.metric(), options.calibration_queries, options.seed, search, control);
+}
+
+// The rows whose ids are in an ascending list, ascending.
+std::vector<Id> rows_of(std::span<const Id> wanted, std::span<const Id> ids) {
+  std::vector<Id> rows;
+  auto from = ids.begin();
+  for (const Id id : wanted) {
+    from = std::lower_bound(from, ids.end(), id);
+    if (from == ids.end()) break;
+    if (*from == id) rows.push_back(from - ids.begin());
+  }
+  return rows;
+}
+
+}  // namespace
+
+void Index::Params::validate() const {
+  if (!search.target_recall) return;
+  const double target = *search.target_recall;
+  if (!(target > 0 && target <= 1)) {
+    throw InvalidArgument(fmt::format("the target recall is {}, expected a number above 0 and at most 1", target));
+  }
+  if (search.effort != 0) {
+    throw InvalidArgument(fmt::format("both a target recall ({}) and an effort ({}) are given, expected one of them", target, search.effort));
+  }
+}
+
+Index Index::build(MatrixView<const float> base, std::string_view spec, Metric metric, const IndexOptions& options,
+                   const BuildControl& control) {
+  Index index;
+  index.spec_ = seeded(parse_spec(spec), options.seed);
+  index.seed_ = options.seed;
+  require_base(base);
+  if (!options.calibration_queries.empty()) validate_batch(options.calibration_queries, base.cols(), "calibration queries");
+  const std::vector<std::uint32_t> order = order_of(options.ids, base.rows());
+  Array<float> copy;
+  if (!order.empty()) {
+    copy = reordered(base, order, control);
+    base = {copy.data(), base.rows(), base.cols()};
+  }
+  if (!options.ids.empty()) {
+    index.ids_ = Array<Id>(options.ids.size());
+    for (std::size_t row = 0; row < options.ids.size(); ++row) index.ids_[row] = options.ids[order.empty() ? row : order[row]];
+  }
+  index.retriever_ = build_retriever(index.spec_, metric, base, control);
+  if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, base, options, control);
+  return index;
+}
+
+std::size_t Index::effort_for(const IndexSearchOptions& options, std::size_t k) const {
+  if (!options.target_recall) return options.effort;
+  // Where no effort can make a difference, every target is met as well as it can be.
+  if (std::holds_alternative<FlatOptions>(spec_.index) || size() == 1) return 0;
+  if (!calibration_) {
+    throw InvalidArgument("the index is not calibrated, so it cannot aim at a target recall: build it with calibrate, or give an effort");
+  }
+  return calibration_->effort_for(*options.target_recall, k);
+}
+
+Neighbors Index::search(const VectorBatch& queries, std::size_t k, const IndexSearchOptions& options,
+                        const SearchControl& control) const {
+  if (k == 0) throw InvalidArgument("k is 0, expected at least 1");
+  Neighbors out(queries.size(), k);
+  search(queries, out.view(), Params{options}, control);
+  return out;
+}
+
+void Index::search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const {
+  params.validate();
+  const SearchOptions options{retriever_.has_value() ? effort_for(params.search, out.k()) : 0, {}};
+  if (ids_.empty()) {
+    retriever_.search(queries, out, options, control);
+  } else {
+    search_by_id(queries, out, options, control);
+  }
+}
+
+// Rows ascend with ids, so results that are in order by row are in order by id.
+void Index::search_by_id(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,
+                         const SearchControl& control) const {
+  const Filter& filter = control.filter;
+  const std::span<const Id> ids = ids_.span();
+  SearchControl by_row = control;
+  std::vector<Id> rows;
+  if (const Filter::IdSet* set = filter.as_id_set()) {
+    rows = rows_of(set->ids, ids);
+    by_row.filter = Filter::id_set(rows);
+  } else if (!filter.passes_all()) {
+    by_row.filter = Filter::predicate([&filter, ids](Id row) { return filter(ids[static_cast<std::size_t>(row)]); });
+  }
+  retriever_.search(queries, out, options, by_row);
+
+  for (std::size_t q = 0; q < out.size(); ++q) {
+    std::uint32_t kept = 0;
+    for (std::uint32_t i = 0; i < out.counts[q]; ++i) {
+      const Id id = ids[static_cast<std::size_t>(out.ids[q][i])];
+      if (!filter.passes_all() && !filter(id)) continue;  // The promise that a filter never leaks is kept here once more.
+      out.ids[q][kept] = id;
+      out.distances[q][kept] = out.distances[q][i];
+      ++kept;
+    }
+    std::ranges::fill(out.ids[q].subspan(kept), no_id);
+    std::ranges::fill(out.distances[q].subspan(kept), no_distance);
+    out.counts[q] = kept;
+  }
+}
+
+}  // namespace vicinal

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "vicinal/core/container.hpp"
+#include "vicinal/index/any_retriever.hpp"
+#include "vicinal/index/calibration.hpp"
+#include "vicinal/index/spec.hpp"
+
+namespace vicinal {
+
+/// What one search through an Index asks for.
+struct IndexSearchOptions {
+  std::size_t effort = 0;                ///< 0: default
+  std::optional<double> target_recall = {};   ///< needs a calibrated index; then effort must be 0. A flat index is exact on its codes
+                                         ///< and takes any target
+};
+
+struct IndexOptions {
+  std::uint64_t seed = 1;
+  bool calibrate = true;                     ///< measure recall by effort after the build, when there is a graph to measure
+  MatrixView<const float> calibration_queries = {};  ///< empty: rows of the base, searched for as absent
+  std::span<const Id> ids = {};                   ///< empty: row numbers. Else one unique non-negative id a row
+};
+
+/// A retriever built from a spec string, with the ids, the calibration and the provenance that a `.vcn` file holds: what the
+/// command and the Python package work with. A Retriever itself. Immutable; copies share; safe to search from many threads.
+///
+/// With ids of their own, rows are kept in ascending order of id, so that neither results nor the file depend on the order in
+/// which the rows were given, and ties go by id.
+class Index {
+ public:
+  static constexpr std::string_view kind = "index";
+  struct Params {
+    IndexSearchOptions search;
+    static Params from_effort(std::size_t effort) { return {{effort, std::nullopt}}; }
+    void validate() const;
+    friend bool operator==(const Params& a, const Params& b) {
+      return a.search.effort == b.search.effort && a.search.target_recall == b.search.target_recall;
+    }
+  };
+
+  Index() = default;
+  /// Builds what `spec` says over the rows of `base`. The result (and the file it saves) depends on base, spec, metric, ids
+  /// and options alone, not on the number of threads. Throws SpecError, InvalidArgument (empty base, non-finite value, bad ids:
+  /// row named), Cancelled. When ids are given that do not ascend, the base is copied once in their order.
+  static Index build(MatrixView<const float> base, std::string_view spec, Metric metric, const IndexOptions& options = {},
+                     const BuildControl& control = {});
+
+  [[nodiscard]] std::size_t size() const { return retriever_.size(); }
+  [[nodiscard]] std::size_t dim() const { return retriever_.dim(); }
+  [[nodiscard]] Metric metric() const { return retriever_.metric(); }
+  [[nodiscard]] std::size_t memory_bytes() const { return retriever_.memory_bytes() + ids_.bytes(); }
+  [[nodiscard]] const Spec& spec() const { return spec_; }
+  [[nodiscard]] std::uint64_t seed() const { return seed_; }
+  [[nodiscard]] const std::optional<Calibration>& calibration() const { return calibration_; }
+  /// What answers. Its ids are row numbers: of the base, or of ids() when there are ids.
+  [[nodiscard]] const AnyRetriever& retriever() const { return retriever_; }
+  [[nodiscard]] std::span<const Id> ids() const { return ids_.span(); }  ///< ascending, one a row; empty: row numbers
+
+  /// Results in the caller's ids; filters too. Throws InvalidArgument as AnyRetriever::search does, and for a target recall that
+  /// is not in (0, 1], or given together with an effort, or asked of an index that is not calibrated.
+  [[nodiscard]] Neighbors search(const VectorBatch& queries, std::size_t k, const IndexSearchOptions& options = {},
+                                 const SearchControl& control = {}) const;
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+
+  void save(const std::filesystem::path& path) const;  ///< atomically; throws IoError, or InvalidArgument for an empty Index
+  /// Validates everything before it returns. Throws IoError, CorruptFile, Unsupported.
+  static Index open(const std::filesystem::path& path, OpenMode mode = OpenMode::load);
+  static Index open(const Container& file);
+
+ private:
+  [[nodiscard]] std::size_t effort_for(const IndexSearchOptions& options, std::size_t k) const;
+  void search_by_id(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,
+                    const SearchControl& control) const;
+
+  Spec spec_;
+  std::uint64_t seed_ = 1;
+  AnyRetriever retriever_;
+  Array<Id> ids_;
+  std::optional<Calibration> calibration_;
+};
+static_assert(Retriever<Index>);
+
+}  // namespace vicinal

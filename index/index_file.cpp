@@ -1,0 +1,128 @@
+// An Index as a `.vcn` file: docs/format.md.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "vicinal/index/flat.hpp"
+#include "vicinal/index/hnsw.hpp"
+#include "vicinal/index/index.hpp"
+#include "vicinal/index/metadata.hpp"
+#include "vicinal/index/reranked.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr const char* metadata_section = "index/meta";
+constexpr const char* ids_section = "index/ids";
+constexpr const char* hnsw_prefix = "hnsw";
+constexpr const char* flat_prefix = "flat";
+constexpr const char* rows_prefix = "rows";
+
+Spec spec_of(const IndexMetadata& metadata) {
+  Spec spec;
+  try {
+    spec = parse_spec(metadata.spec);
+  } catch (const SpecError& error) {
+    const std::string_view what = error.what();
+    throw CorruptFile(fmt::format("section {}: the spec does not parse: {}", metadata_section, what.substr(0, what.find('\n'))));
+  }
+  if (to_string(spec) != metadata.spec) throw CorruptFile(fmt::format("section {}: the spec is not canonical", metadata_section));
+  spec.codec.seed = metadata.seed;
+  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = metadata.seed;
+  return spec;
+}
+
+// A section that nothing reads was put there by something else than a save.
+void require_known_sections(const Container& file, const Spec& spec, bool has_ids) {
+  const auto starts_with = [](std::string_view name, std::string_view prefix) {
+    return name.size() > prefix.size() && name.starts_with(prefix) && name[prefix.size()] == '/';
+  };
+  const bool graph = std::holds_alternative<HnswOptions>(spec.index);
+  for (const SectionInfo& section : file.sections()) {
+    const bool known = section.name == metadata_section || (has_ids && section.name == ids_section) ||
+                       starts_with(section.name, graph ? hnsw_prefix : flat_prefix) ||
+                       (spec.rerank && starts_with(section.name, rows_prefix));
+    if (!known) throw CorruptFile(fmt::format("section {} does not belong to an index of spec {}", section.name, to_string(spec)));
+  }
+}
+
+void require_codes(const CodeStore& codes, const CodecOptions& options, const IndexMetadata& metadata, std::string_view prefix) {
+  const CodecOptions& stored = codes.codec().options();
+  // The other members mean something for i8 only.
+  const bool same = options.kind == CodecKind::i8 ? stored == options : stored.kind == options.kind;
+  if (!same || codes.codec().metric() != metadata.metric || codes.dim() != metadata.dim || codes.size() != metadata.size) {
+    throw CorruptFile(fmt::format("sections {}/ hold {} {} vectors of dimension {} ({}), section {} says {} {} of {} ({})", prefix,
+                                  codes.size(), to_string(stored.kind), codes.dim(), to_string(codes.codec().metric()),
+                                  metadata_section, metadata.size, to_string(options.kind), metadata.dim,
+                                  to_string(metadata.metric)));
+  }
+}
+
+AnyRetriever load_retriever(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
+  AnyRetriever retriever;
+  if (const auto* options = std::get_if<HnswOptions>(&spec.index)) {
+    Hnsw hnsw = Hnsw::load(file, hnsw_prefix);
+    require_codes(hnsw.codes(), spec.codec, metadata, hnsw_prefix);
+    if (hnsw.options() != *options) throw CorruptFile("the graph was built with other options than the spec says");
+    retriever = std::move(hnsw);
+  } else {
+    CodeStore codes = CodeStore::load(file, flat_prefix);
+    require_codes(codes, spec.codec, metadata, flat_prefix);
+    retriever = Flat(std::move(codes));
+  }
+  if (!spec.rerank) return retriever;
+  CodeStore rows = CodeStore::load(file, rows_prefix);
+  require_codes(rows, {.kind = spec.rerank->rows}, metadata, rows_prefix);
+  return Reranked(std::move(retriever), std::move(rows), spec.rerank->depth);
+}
+
+Array<Id> load_ids(const Container& file, std::uint64_t size) {
+  Array<Id> ids = file.array<Id>(ids_section, size);
+  const std::span<const Id> values = std::as_const(ids).span();
+  const bool ascending = std::ranges::adjacent_find(values, std::greater_equal<>()) == values.end();
+  if (values.empty() || values.front() < 0 || !ascending) {
+    throw CorruptFile(fmt::format("section {}: ids do not ascend from 0 or more", ids_section));
+  }
+  return ids;
+}
+
+}  // namespace
+
+void Index::save(const std::filesystem::path& path) const {
+  if (!retriever_.has_value()) throw InvalidArgument("the index is empty: nothing was built or opened, so there is nothing to save");
+  const IndexMetadata metadata{to_string(spec_), metric(), dim(), size(), seed_, !ids_.empty(), calibration_};
+  ContainerWriter writer;
+  writer.add_owned(metadata_section, encode_metadata(metadata));
+  if (!ids_.empty()) writer.add(ids_section, ids_.span());
+  const auto* reranked = retriever_.get_if<Reranked>();
+  const AnyRetriever& inner = reranked == nullptr ? retriever_ : reranked->inner();
+  if (const auto* hnsw = inner.get_if<Hnsw>()) hnsw->save(writer, hnsw_prefix);
+  if (const auto* flat = inner.get_if<Flat>()) flat->codes().save(writer, flat_prefix);
+  if (reranked != nullptr) reranked->rows().save(writer, rows_prefix);
+  writer.write(path);
+}
+
+Index Index::open(const std::filesystem::path& path, OpenMode mode) { return open(Container::open(path, mode)); }
+
+Index Index::open(const Container& file) {
+  const IndexMetadata metadata = decode_metadata(file.metadata(metadata_section));
+  Index index;
+  try {
+    index.spec_ = spec_of(metadata);
+    require_known_sections(file, index.spec_, metadata.has_ids);
+    index.seed_ = metadata.seed;
+    index.retriever_ = load_retriever(file, index.spec_, metadata);
+  } catch (const InvalidArgument& error) {
+    // What a constructor refuses as an argument was read from the file.
+    throw CorruptFile(error.what());
+  }
+  if (metadata.has_ids) index.ids_ = load_ids(file, metadata.size);
+  const bool graph = std::holds_alternative<HnswOptions>(index.spec_.index);
+  if (metadata.calibration && !graph) throw CorruptFile("a flat index with a calibration");
+  index.calibration_ = metadata.calibration;
+  return index;
+}
+
+}  // namespace vicinal

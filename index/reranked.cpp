@@ -1,0 +1,196 @@
+#include "vicinal/index/reranked.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <vector>
+
+#include "vicinal/core/prefetch.hpp"
+#include "vicinal/index/hnsw.hpp"
+#include "vicinal/index/ranking.hpp"
+
+namespace vicinal {
+namespace {
+
+// Candidates held at one time, which bounds the memory of a large batch with a large k.
+constexpr std::size_t most_candidates = std::size_t{1} << 22;
+// Scratch of more bytes than this goes back to the system after the search that needed it.
+constexpr std::size_t most_kept_bytes = std::size_t{64} << 20;
+
+SearchOptions inner_at(std::size_t effort) { return {effort, {}}; }
+
+}  // namespace
+
+Reranked::Params Reranked::Params::from_effort(std::size_t effort) { return {inner_at(effort), 0}; }
+
+void Reranked::Params::validate() const {
+  if (depth == 0 || (depth >= 1 && std::isfinite(depth))) return;
+  throw InvalidArgument(fmt::format("the rerank depth is {}, expected 0 (as built) or at least 1", depth));
+}
+
+// What a search borrows. Vectors keep their memory from one search to the next.
+struct Reranked::Scratch {
+  struct Worker {
+    PreparedQuery query;
+    std::vector<std::uint32_t> rows;
+    std::vector<float> distances;
+    std::vector<Ranked> found;
+    std::uint64_t reranked = 0;
+  };
+  std::vector<Id> ids;
+  std::vector<float> distances;
+  std::vector<std::uint32_t> counts;
+  std::vector<Worker> workers;
+
+  NeighborsView candidates(std::size_t queries, std::size_t k) {
+    ids.resize(std::max(ids.size(), queries * k));
+    distances.resize(std::max(distances.size(), queries * k));
+    counts.resize(std::max(counts.size(), queries));
+    return {{ids.data(), queries, k}, {distances.data(), queries, k}, std::span(counts).first(queries)};
+  }
+  [[nodiscard]] std::size_t bytes() const { return ids.capacity() * sizeof(Id) + distances.capacity() * sizeof(float); }
+};
+
+// Scratch that is not in use. As many are made as searches ran at one time.
+class Reranked::ScratchPool {
+ public:
+  std::unique_ptr<Scratch> take() {
+    const std::scoped_lock lock(mutex_);
+    if (free_.empty()) return std::make_unique<Scratch>();
+    std::unique_ptr<Scratch> scratch = std::move(free_.back());
+    free_.pop_back();
+    return scratch;
+  }
+  void give_back(std::unique_ptr<Scratch> scratch) {
+    if (scratch->bytes() > most_kept_bytes) return;
+    const std::scoped_lock lock(mutex_);
+    free_.push_back(std::move(scratch));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Scratch>> free_;
+};
+
+Reranked::Reranked(AnyRetriever inner, CodeStore rows, double depth)
+    : inner_(std::move(inner)), rows_(std::move(rows)), depth_(depth), scratch_(std::make_shared<ScratchPool>()) {
+  if (!inner_.has_value()) throw InvalidArgument("the retriever to rerank is empty");
+  if (!(depth >= 1 && std::isfinite(depth))) {
+    throw InvalidArgument(fmt::format("the rerank depth is {}, expected at least 1", depth));
+  }
+  if (rows_.size() != inner_.size()) {
+    throw InvalidArgument(fmt::format("{} rows to rerank on, the inner retriever has {} items", rows_.size(), inner_.size()));
+  }
+  if (rows_.dim() != inner_.dim()) {
+    throw InvalidArgument(fmt::format("rows to rerank on have dimension {}, the inner retriever {}", rows_.dim(), inner_.dim()));
+  }
+  if (rows_.codec().metric() != inner_.metric()) {
+    throw InvalidArgument(fmt::format("rows to rerank on have metric {}, the inner retriever {}",
+                                      to_string(rows_.codec().metric()), to_string(inner_.metric())));
+  }
+}
+
+// max(k, depth x k), capped by the effort and by the size.
+std::size_t Reranked::candidates_for(std::size_t k, const Params& params) const {
+  const double depth = params.depth == 0 ? depth_ : params.depth;
+  // A little less before rounding up: 1.1 x 10 is a hair above 11 in binary.
+  const double wanted = std::ceil(depth * static_cast<double>(k) * (1 - 1e-12));
+  std::size_t candidates = wanted >= static_cast<double>(size()) ? size() : static_cast<std::size_t>(wanted);
+  if (params.inner.effort != 0) candidates = std::min(candidates, params.inner.effort);
+  return std::max<std::size_t>(1, std::min(size(), std::max(candidates, k)));
+}
+
+void Reranked::search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const {
+  const auto candidates = [&](std::size_t first, NeighborsView found, const SearchControl& inner_control) {
+    inner_.search(queries.rows.rows_from(first, found.size()), found, params.inner, inner_control);
+  };
+  search_with(candidates, queries, out, params, control);
+}
+
+void Reranked::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
+                              const Params& params, const SearchControl& control) const {
+  const auto* hnsw = inner_.get_if<Hnsw>();
+  if (hnsw == nullptr) {
+    throw Unsupported(fmt::format("search_without needs an inner retriever of kind hnsw, got {}", inner_.kind()));
+  }
+  Hnsw::Params inner;
+  if (params.inner.effort != 0) inner = Hnsw::Params::from_effort(params.inner.effort);
+  if (const auto* given = std::any_cast<Hnsw::Params>(&params.inner.params)) inner = *given;
+  const auto candidates = [&](std::size_t first, NeighborsView found, const SearchControl& inner_control) {
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      std::ranges::fill(found.ids[i], no_id);
+      std::ranges::fill(found.distances[i], no_distance);
+    }
+    std::ranges::fill(found.counts, 0U);
+    hnsw->search_without(queries.rows.rows_from(first, found.size()), absent.subspan(first, found.size()), found, inner,
+                         inner_control);
+  };
+  search_with(candidates, queries, out, params, control);
+}
+
+void Reranked::search_with(Candidates candidates, const VectorBatch& queries, NeighborsView out, const Params& params,
+                           const SearchControl& control) const {
+  const std::size_t wanted = candidates_for(out.k(), params);
+  const std::size_t block = std::max<std::size_t>(1, most_candidates / wanted);
+  SearchStats work;
+  SearchControl inner_control = control;
+  inner_control.stats = control.stats == nullptr ? nullptr : &work;
+
+  std::unique_ptr<Scratch> scratch = scratch_->take();
+  scratch->workers.resize(std::max(scratch->workers.size(), control.executor.concurrency()));
+  for (Scratch::Worker& worker : scratch->workers) worker.reranked = 0;
+  for (std::size_t first = 0; first < queries.size(); first += block) {
+    const std::size_t count = std::min(block, queries.size() - first);
+    const NeighborsView found = scratch->candidates(count, wanted);
+    candidates(first, found, inner_control);
+    control.executor.for_each(count, [&](std::size_t i, std::size_t worker) {
+      rerank(queries.rows[first + i], found.ids[i].first(found.counts[i]), out, first + i, control.filter, *scratch, worker);
+    });
+  }
+
+  if (control.stats != nullptr) {
+    for (const Scratch::Worker& worker : scratch->workers) work.reranked += worker.reranked;
+    work.bytes += work.reranked * rows_.bytes_per_vector();
+    control.stats->add_work(work);
+    control.stats->strategy = fmt::format("rerank({}, {}) > {}", to_string(rows_.codec().kind()), wanted, work.strategy);
+  }
+  scratch_->give_back(std::move(scratch));
+}
+
+// Scores one query's candidates on the rows and writes the best to a row of `out`, which is empty so far.
+void Reranked::rerank(std::span<const float> query, std::span<const Id> candidates, NeighborsView out, std::size_t row,
+                      const Filter& filter, Scratch& scratch, std::size_t worker) const {
+  constexpr std::size_t lookahead = 8;
+  Scratch::Worker& own = scratch.workers[worker];
+  own.rows.clear();
+  for (const Id id : candidates) {
+    if (id < 0 || static_cast<std::uint64_t>(id) >= rows_.size() || !(filter.passes_all() || filter(id))) continue;
+    own.rows.push_back(static_cast<std::uint32_t>(id));
+  }
+  if (own.rows.empty()) return;
+
+  // The rows lie anywhere in memory: ask for the first while the query is made ready, then score in short runs and ask for the
+  // rows of the next run before each.
+  const std::size_t record_bytes = rows_.codec().stride();
+  for (const std::uint32_t slot : std::span(own.rows).first(std::min(lookahead, own.rows.size()))) {
+    prefetch(rows_.record(slot), record_bytes);
+  }
+  rows_.codec().prepare_query(query, own.query);
+  own.distances.resize(std::max(own.distances.size(), own.rows.size()));
+  for (std::size_t begin = 0; begin < own.rows.size(); begin += lookahead) {
+    const std::size_t count = std::min(lookahead, own.rows.size() - begin);
+    for (std::size_t i = begin + count; i < std::min(begin + count + lookahead, own.rows.size()); ++i) {
+      prefetch(rows_.record(own.rows[i]), record_bytes);
+    }
+    rows_.score(own.query, own.rows.data() + begin, count, own.distances.data() + begin);
+  }
+  own.reranked += own.rows.size();
+
+  own.found.clear();
+  for (std::size_t i = 0; i < own.rows.size(); ++i) own.found.push_back({own.distances[i], own.rows[i]});
+  write_ranked(own.found, out, row);
+}
+
+}  // namespace vicinal

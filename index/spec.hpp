@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/index/flat.hpp"
+#include "vicinal/index/hnsw.hpp"
+#include "vicinal/quant/codec.hpp"
+
+namespace vicinal {
+
+/// A spec string that does not parse. what() holds three lines: the reason, the string and a caret under the character.
+class SpecError : public InvalidArgument {
+ public:
+  SpecError(std::string_view spec, std::size_t position, const std::string& reason);
+  [[nodiscard]] std::size_t position() const { return position_; }  ///< 0-based byte in the spec
+
+ private:
+  std::size_t position_;
+};
+
+/// Scoring the candidates again on more precise rows.
+struct RerankOptions {
+  CodecKind rows = CodecKind::f16;
+  double depth = 3.0;  ///< candidates taken from the inner index, as a multiple of k
+
+  friend bool operator==(const RerankOptions&, const RerankOptions&) = default;
+};
+
+/// What a spec string says: codec | index | rerank.
+///
+///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
+///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
+///
+/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off)
+/// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
+/// rerank  rerank(f32|f16|bf16, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
+///
+/// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
+/// seeds: those of a parsed one are the defaults, and to_string() leaves them out.
+struct Spec {
+  CodecOptions codec;
+  std::variant<FlatOptions, HnswOptions> index;
+  std::optional<RerankOptions> rerank;
+
+  friend bool operator==(const Spec&, const Spec&) = default;
+};
+
+/// Throws SpecError.
+Spec parse_spec(std::string_view text);
+/// The canonical string, e.g. "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)": parse_spec(to_string(s)) == s but for seeds, and for
+/// options of i8 that another codec does not have.
+std::string to_string(const Spec& spec);
+/// Several lines of plain words: every stage, every parameter and its value, bytes a vector for `dim` dimensions.
+std::string explain(const Spec& spec, std::size_t dim);
+
+}  // namespace vicinal

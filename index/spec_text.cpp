@@ -1,0 +1,101 @@
+// What a Spec looks like: the canonical string and the explanation in words.
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <iterator>
+#include <vector>
+
+#include "vicinal/index/spec.hpp"
+
+namespace vicinal {
+namespace {
+
+// The shortest decimal that reads back as the same value, never with an exponent.
+std::string decimal(double value) {
+  std::array<char, 400> text;
+  const auto result = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  return {text.data(), result.ptr};
+}
+
+std::string codec_string(const CodecOptions& codec) {
+  std::string text(to_string(codec.kind));
+  if (codec.kind != CodecKind::i8) return text;
+  std::vector<std::string_view> arguments;
+  if (!codec.rotate) arguments.emplace_back("rotate=off");
+  if (!codec.centre) arguments.emplace_back("centre=off");
+  if (!arguments.empty()) text += fmt::format("({})", fmt::join(arguments, ", "));
+  return text;
+}
+
+std::string index_string(const std::variant<FlatOptions, HnswOptions>& index) {
+  if (const auto* hnsw = std::get_if<HnswOptions>(&index)) {
+    return fmt::format("hnsw(m={}, efc={})", hnsw->m, hnsw->ef_construction);
+  }
+  return "flat";
+}
+
+std::string_view meaning(CodecKind kind) {
+  switch (kind) {
+    case CodecKind::f32: return "32-bit floats, as given";
+    case CodecKind::f16: return "16-bit floats (IEEE binary16)";
+    case CodecKind::bf16: return "bfloat16, 16 bits with the range of f32";
+    case CodecKind::i8: return "one byte a dimension and a scale per vector";
+  }
+  return "unknown";
+}
+
+// Bytes of a record and its factors.
+std::size_t record_bytes(const CodecOptions& codec, std::size_t dim) {
+  CodecOptions options = codec;
+  options.centre = false;  // The mean is per index, not per vector.
+  options.rotate = false;
+  const Codec restored = Codec::restore(options, Metric::l2, dim, {});
+  return restored.stride() + (restored.has_factors() ? 2 * sizeof(float) : 0);
+}
+
+// Level 0 has 2 m links a node; of the levels above, m links each, a node has 1 / (m - 1) on average. And its row number.
+double graph_bytes(const HnswOptions& hnsw) {
+  const auto m = static_cast<double>(hnsw.m);
+  return 4.0 * (2.0 * m + m / (m - 1.0) + 1.0);
+}
+
+}  // namespace
+
+std::string to_string(const Spec& spec) {
+  std::string text = codec_string(spec.codec) + " | " + index_string(spec.index);
+  if (spec.rerank) text += fmt::format(" | rerank({}, {}x)", to_string(spec.rerank->rows), decimal(spec.rerank->depth));
+  return text;
+}
+
+std::string explain(const Spec& spec, std::size_t dim) {
+  std::string text = to_string(spec) + "\n";
+  auto out = std::back_inserter(text);
+  double total = static_cast<double>(record_bytes(spec.codec, dim));
+  fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind), meaning(spec.codec.kind), total);
+  if (spec.codec.kind == CodecKind::i8) {
+    fmt::format_to(out, "        rotate={}: {}\n", spec.codec.rotate ? "on" : "off",
+                   spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes" : "dimensions are kept as given");
+    fmt::format_to(out, "        centre={}: {}\n", spec.codec.centre ? "on" : "off",
+                   spec.codec.centre ? "the mean of the base is subtracted before rounding" : "nothing is subtracted before rounding");
+  }
+  if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
+    total += graph_bytes(*hnsw);
+    fmt::format_to(out, "index   hnsw: a navigable graph, approximate; about {:.0f} bytes a vector\n", graph_bytes(*hnsw));
+    fmt::format_to(out, "        m={}: {} links a vector, {} on the upper levels\n", hnsw->m, 2 * hnsw->m, hnsw->m);
+    fmt::format_to(out, "        efc={}: candidates kept while a vector's links are chosen\n", hnsw->ef_construction);
+  } else {
+    fmt::format_to(out, "index   flat: every query is compared with every vector, exact on the codes\n");
+  }
+  if (spec.rerank) {
+    const auto rows = static_cast<double>(record_bytes({.kind = spec.rerank->rows}, dim));
+    total += rows;
+    fmt::format_to(out, "rerank  {}: {}; {} bytes a vector\n", to_string(spec.rerank->rows), meaning(spec.rerank->rows), rows);
+    fmt::format_to(out, "        depth={}: {} x k candidates are scored again on these rows\n", decimal(spec.rerank->depth),
+                   decimal(spec.rerank->depth));
+  }
+  fmt::format_to(out, "total   about {:.0f} bytes a vector of {} dimensions ({} as f32)\n", total, dim, sizeof(float) * dim);
+  return text;
+}
+
+}  // namespace vicinal

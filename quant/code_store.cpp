@@ -1,0 +1,157 @@
+#include "vicinal/quant/code_store.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/quant/float16.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr std::size_t rows_per_task = 256;
+
+// The section "<prefix>/codec". Written field by field, little-endian, so that no padding reaches the file.
+struct CodecHeader {
+  std::uint64_t size;
+  std::uint64_t dim;
+  std::uint64_t seed;
+  std::uint8_t kind;
+  std::uint8_t metric;
+  std::uint8_t rotate;
+  std::uint8_t centre;
+  std::uint8_t reserved[4];
+};
+static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
+
+[[noreturn]] void throw_corrupt(const std::string& prefix, const std::string& reason) {
+  throw CorruptFile("section " + prefix + ": " + reason);
+}
+
+template <class Code>
+bool all_finite(const std::byte* codes, std::size_t count, std::uint32_t exponent_mask) {
+  Code worst = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    Code code;
+    std::memcpy(&code, codes + i * sizeof(Code), sizeof(Code));
+    worst = std::max(worst, static_cast<Code>(code & exponent_mask));
+  }
+  return worst != exponent_mask;
+}
+
+bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t bytes) {
+  switch (kind) {
+    case CodecKind::f32: return all_finite<std::uint32_t>(records, bytes / 4, 0x7F80'0000U);
+    case CodecKind::f16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7C00U);
+    case CodecKind::bf16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7F80U);
+    case CodecKind::i8: return true;
+  }
+  return false;
+}
+
+// Byte codes are 1 to 255 (128 + [-127, 127]); 0 never comes out of an encoder and would break the kernels' bound.
+bool bytes_are_codes(const std::byte* records, std::size_t bytes) {
+  const auto* codes = reinterpret_cast<const std::uint8_t*>(records);
+  std::uint8_t smallest = 255;
+  for (std::size_t i = 0; i < bytes; ++i) smallest = std::min(smallest, codes[i]);
+  return smallest != 0;
+}
+
+}  // namespace
+
+CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents, std::span<const std::uint32_t> order,
+                           const BuildControl& control) {
+  if (documents.cols() != codec.dim()) {
+    throw InvalidArgument("documents have " + std::to_string(documents.cols()) + " columns, the codec has dimension " +
+                          std::to_string(codec.dim()));
+  }
+  CodeStore store;
+  store.codec_ = codec;
+  store.size_ = order.empty() ? documents.rows() : order.size();
+  store.records_ = Array<std::byte>(checked_product(store.size_, codec.stride(), "codes"));
+  if (codec.has_factors()) store.factors_ = Array<float>(checked_product(store.size_, 2, "factors"));
+  const std::size_t tasks = (store.size_ + rows_per_task - 1) / rows_per_task;
+  control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
+    Array<float> scratch(codec.dim());
+    const std::size_t end = std::min(store.size_, (task + 1) * rows_per_task);
+    for (std::size_t slot = task * rows_per_task; slot < end; ++slot) {
+      const std::size_t row = order.empty() ? slot : order[slot];
+      try {
+        codec.encode(documents[row], store.records_.data() + slot * codec.stride(),
+                     codec.has_factors() ? store.factors_.data() + 2 * slot : nullptr, scratch.span());
+      } catch (const InvalidArgument& error) {
+        throw InvalidArgument("row " + std::to_string(row) + ": " + error.what());
+      }
+    }
+  });
+  control.throw_if_stopped();
+  return store;
+}
+
+void CodeStore::decode(std::size_t slot, std::span<float> out) const {
+  codec_.decode(record(slot), codec_.has_factors() ? factors() + 2 * slot : nullptr, out);
+}
+
+void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
+  const CodecOptions& options = codec_.options();
+  const CodecHeader header{size_,
+                           codec_.dim(),
+                           options.seed,
+                           static_cast<std::uint8_t>(options.kind),
+                           static_cast<std::uint8_t>(codec_.metric()),
+                           options.rotate,
+                           options.centre,
+                           {}};
+  writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
+  writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
+  if (codec_.has_factors()) writer.add(prefix + "/factors", factors_.span());
+  if (!codec_.mean().empty()) writer.add(prefix + "/mean", codec_.mean());
+}
+
+CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
+  const std::string_view bytes = file.metadata(prefix + "/codec");
+  CodecHeader header{};
+  if (bytes.size() != sizeof(header)) throw_corrupt(prefix + "/codec", "wrong length");
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  for (const std::uint8_t reserved : header.reserved) {
+    if (reserved != 0) throw_corrupt(prefix + "/codec", "reserved bytes are not zero");
+  }
+  if (header.kind > static_cast<std::uint8_t>(CodecKind::i8)) throw_corrupt(prefix + "/codec", "unknown codec kind");
+  if (header.metric > static_cast<std::uint8_t>(Metric::cosine)) throw_corrupt(prefix + "/codec", "unknown metric");
+  if (header.rotate > 1 || header.centre > 1) throw_corrupt(prefix + "/codec", "a flag is neither 0 nor 1");
+  // Before anything is allocated: a vector takes at least a byte a dimension of the file.
+  if (header.dim == 0 || header.size > file.file_bytes() || header.dim > file.file_bytes()) {
+    throw_corrupt(prefix + "/codec", "size or dimension is beyond what the file can hold");
+  }
+  const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1, header.seed};
+  if (options.kind == CodecKind::i8 && header.dim > max_byte_dim) throw_corrupt(prefix + "/codec", "too many dimensions for i8");
+
+  Array<float> mean;
+  if (options.kind == CodecKind::i8 && options.centre) mean = file.array<float>(prefix + "/mean", header.dim);
+  for (const float v : mean.span()) {
+    if (!std::isfinite(v)) throw_corrupt(prefix + "/mean", "holds a value that is not finite");
+  }
+  CodeStore store;
+  store.codec_ = Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span());
+  store.size_ = header.size;
+  const std::size_t stride = store.codec_.stride();
+  if (header.size > file.file_bytes() / stride) throw_corrupt(prefix + "/codes", "is shorter than size x stride");
+  const Array<std::uint8_t> codes = file.array<std::uint8_t>(prefix + "/codes", header.size * stride);
+  store.records_ = codes.as<std::byte>();
+  if (!records_are_finite(options.kind, store.records(), store.records_.size())) {
+    throw_corrupt(prefix + "/codes", "holds a value that is not finite");
+  }
+  if (store.codec_.has_factors()) {
+    if (!bytes_are_codes(store.records(), store.records_.size())) throw_corrupt(prefix + "/codes", "holds a byte that is no code");
+    store.factors_ = file.array<float>(prefix + "/factors", 2 * header.size);
+    for (std::size_t i = 0; i < store.factors_.size(); ++i) {
+      const float factor = store.factors_[i];
+      if (!std::isfinite(factor) || factor < 0) throw_corrupt(prefix + "/factors", "holds a value that is negative or not finite");
+    }
+  }
+  return store;
+}
+
+}  // namespace vicinal

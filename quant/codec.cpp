@@ -1,0 +1,337 @@
+#include "vicinal/quant/codec.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/quant/float16.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr std::int32_t byte_zero = 128;  // the byte that stands for 0
+constexpr float largest_code = 127.0F;
+
+std::size_t padded(std::size_t size, std::size_t to) { return (size + to - 1) / to * to; }
+
+// Rounds to nearest, ties to even, for |x| < 2^22: the float adder does it, the same way everywhere, and it vectorises.
+float round_to_integer(float x) {
+  constexpr float magic = 0x1.8p23F;
+  return (x + magic) - magic;
+}
+
+float dot(const float* a, std::span<const float> b) {
+  float result = 0;
+  kernels().dot_f32(a, b.size(), {reinterpret_cast<const std::byte*>(b.data()), 0, nullptr}, 1, &result);
+  return result;
+}
+
+// Rows are summed in blocks of this many, block sums in order: the order, so the bits, never depend on the threads.
+constexpr std::size_t mean_block = 4096;
+
+Array<float> mean_of(MatrixView<const float> documents, Metric metric, const BuildControl& control) {
+  const std::size_t dim = documents.cols();
+  const std::size_t blocks = (documents.rows() + mean_block - 1) / mean_block;
+  std::vector<double> sums(blocks * dim, 0.0);
+  control.executor.for_each(blocks, [&](std::size_t block, std::size_t) {
+    double* sum = sums.data() + block * dim;
+    std::vector<float> unit(dim);
+    const std::size_t end = std::min(documents.rows(), (block + 1) * mean_block);
+    for (std::size_t row = block * mean_block; row < end; ++row) {
+      const float* vector = documents.row_data(row);
+      if (metric == Metric::cosine) {
+        normalise(documents[row], unit);
+        vector = unit.data();
+      }
+      for (std::size_t j = 0; j < dim; ++j) sum[j] += static_cast<double>(vector[j]);
+    }
+  });
+  Array<float> mean(dim);
+  for (std::size_t j = 0; j < dim; ++j) {
+    double sum = 0;
+    for (std::size_t block = 0; block < blocks; ++block) sum += sums[block * dim + j];
+    mean[j] = static_cast<float>(sum / static_cast<double>(documents.rows()));
+  }
+  return mean;
+}
+
+}  // namespace
+
+std::string_view to_string(CodecKind kind) {
+  switch (kind) {
+    case CodecKind::f32: return "f32";
+    case CodecKind::f16: return "f16";
+    case CodecKind::bf16: return "bf16";
+    case CodecKind::i8: return "i8";
+  }
+  return "unknown";
+}
+
+void normalise(std::span<const float> vector, std::span<float> out) {
+  // The kernels want the query padded and aligned, so the squares are summed here, in the kernels' own order.
+  float lanes[32] = {};
+  for (std::size_t j = 0; j < vector.size(); ++j) lanes[j % 32] += vector[j] * vector[j];
+  for (std::size_t width = 16; width > 0; width /= 2) {
+    for (std::size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
+  }
+  const float norm = std::sqrt(lanes[0]);
+  const float inverse = norm > 0 && std::isfinite(norm) ? 1.0F / norm : 0.0F;
+  if (std::isfinite(inverse) && norm > 0 && std::isfinite(norm)) {
+    for (std::size_t j = 0; j < vector.size(); ++j) out[j] = vector[j] * inverse;
+    return;
+  }
+  // Squares that under- or overflow: scale by the largest value first.
+  float largest = 0;
+  for (const float v : vector) largest = std::max(largest, std::abs(v));
+  if (largest == 0) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    return;
+  }
+  double sum = 0;
+  for (const float v : vector) {
+    const double scaled = static_cast<double>(v) / static_cast<double>(largest);
+    sum += scaled * scaled;
+  }
+  const double length = std::sqrt(sum) * static_cast<double>(largest);
+  for (std::size_t j = 0; j < vector.size(); ++j) out[j] = static_cast<float>(static_cast<double>(vector[j]) / length);
+}
+
+Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
+    : options_(options), metric_(metric), dim_(dim), kernels_(&kernels()) {
+  if (dim == 0) throw InvalidArgument("vectors have 0 dimensions, expected at least 1");
+  switch (options.kind) {
+    case CodecKind::f32: stride_ = dim * sizeof(float); break;
+    case CodecKind::f16:
+    case CodecKind::bf16: stride_ = dim * sizeof(std::uint16_t); break;
+    case CodecKind::i8: stride_ = padded(dim, 64); break;
+  }
+  if (options.kind != CodecKind::i8) return;
+  if (dim > max_byte_dim) {
+    throw InvalidArgument("i8 codes hold at most " + std::to_string(max_byte_dim) + " dimensions, got " + std::to_string(dim));
+  }
+  if (options.rotate) rotation_ = std::make_shared<const Rotation>(dim, options.seed);
+}
+
+Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents, const BuildControl& control) {
+  Codec codec(options, metric, documents.cols());
+  if (options.kind == CodecKind::i8 && options.centre && !documents.empty()) codec.mean_ = mean_of(documents, metric, control);
+  return codec;
+}
+
+Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean) {
+  Codec codec(options, metric, dim);
+  if (mean.size() != (options.kind == CodecKind::i8 && options.centre ? dim : 0)) {
+    throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " + std::to_string(dim));
+  }
+  codec.mean_ = Array<float>(mean.size());
+  std::copy(mean.begin(), mean.end(), codec.mean_.data());
+  return codec;
+}
+
+void Codec::encode_bytes(std::span<float> residual, std::byte* record, float* factors) const noexcept {
+  float largest = 0;
+  for (const float v : residual) largest = std::max(largest, std::abs(v));
+  const float scale = largest / largest_code;
+  const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
+  auto* bytes = reinterpret_cast<std::uint8_t*>(record);
+  for (std::size_t j = 0; j < residual.size(); ++j) {
+    bytes[j] = static_cast<std::uint8_t>(static_cast<std::int32_t>(round_to_integer(residual[j] * inverse)) + byte_zero);
+  }
+  std::memset(bytes + residual.size(), byte_zero, stride_ - residual.size());
+  factors[0] = scale;
+  factors[1] = metric_ == Metric::l2 ? residual_norm(record, scale) : 0.0F;
+}
+
+void Codec::encode(std::span<const float> vector, std::byte* record, float* factors, std::span<float> scratch) const {
+  std::span<const float> source = vector;
+  if (metric_ == Metric::cosine) {
+    normalise(vector, scratch);
+    source = scratch;
+  }
+  switch (kind()) {
+    case CodecKind::f32: std::memcpy(record, source.data(), stride_); return;
+    case CodecKind::f16:
+    case CodecKind::bf16: {
+      for (std::size_t j = 0; j < dim_; ++j) {
+        const std::uint16_t code = kind() == CodecKind::f16 ? f32_to_f16(source[j]) : f32_to_bf16(source[j]);
+        if ((code & 0x7FFFU) >= (kind() == CodecKind::f16 ? 0x7C00U : 0x7F80U)) {
+          throw InvalidArgument("value " + std::to_string(source[j]) + " in column " + std::to_string(j) + " is beyond what " +
+                                std::string(to_string(kind())) + " can hold");
+        }
+        std::memcpy(record + j * sizeof(code), &code, sizeof(code));
+      }
+      return;
+    }
+    case CodecKind::i8: {
+      if (mean_.empty()) {
+        if (source.data() != scratch.data()) std::copy(source.begin(), source.end(), scratch.begin());
+      } else {
+        for (std::size_t j = 0; j < dim_; ++j) scratch[j] = source[j] - mean_[j];
+      }
+      if (rotation_) rotation_->apply(scratch);
+      encode_bytes(scratch, record, factors);
+      return;
+    }
+  }
+}
+
+void Codec::decode(const std::byte* record, const float* factors, std::span<float> out) const {
+  switch (kind()) {
+    case CodecKind::f32: std::memcpy(out.data(), record, stride_); return;
+    case CodecKind::f16:
+    case CodecKind::bf16:
+      for (std::size_t j = 0; j < dim_; ++j) {
+        std::uint16_t code = 0;
+        std::memcpy(&code, record + j * sizeof(code), sizeof(code));
+        out[j] = kind() == CodecKind::f16 ? f16_to_f32(code) : bf16_to_f32(code);
+      }
+      return;
+    case CodecKind::i8: {
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
+      for (std::size_t j = 0; j < dim_; ++j) out[j] = static_cast<float>(std::int32_t{bytes[j]} - byte_zero) * factors[0];
+      if (rotation_) rotation_->apply_inverse(out);
+      if (!mean_.empty()) {
+        for (std::size_t j = 0; j < dim_; ++j) out[j] += mean_[j];
+      }
+      return;
+    }
+  }
+}
+
+float Codec::residual_norm(const std::byte* record, float scale) const noexcept {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
+  std::int64_t squares = 0;
+  for (std::size_t j = 0; j < dim_; ++j) {
+    const std::int32_t code = std::int32_t{bytes[j]} - byte_zero;
+    squares += code * code;
+  }
+  return (scale * scale) * static_cast<float>(squares);
+}
+
+// Quantises a residual as encode_bytes does, to signed bytes, and sets `values_` and `shift_`.
+void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale, float& norm) const {
+  float largest = 0;
+  for (const float v : residual) largest = std::max(largest, std::abs(v));
+  scale = largest / largest_code;
+  const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
+  auto* bytes = reinterpret_cast<std::int8_t*>(query.values_.data());
+  std::int32_t sum = 0;
+  std::int64_t squares = 0;
+  for (std::size_t j = 0; j < dim_; ++j) {
+    const auto code = static_cast<std::int32_t>(round_to_integer(residual[j] * inverse));
+    bytes[j] = static_cast<std::int8_t>(code);
+    sum += code;
+    squares += code * code;
+  }
+  query.shift_ = byte_zero * sum;
+  norm = (scale * scale) * static_cast<float>(squares);
+}
+
+namespace {
+
+void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes, std::size_t dim) {
+  if (values.size() != bytes) values = Array<std::byte>(bytes);
+  if (scratch.size() != padded(dim, 32)) scratch = Array<float>(padded(dim, 32));
+}
+
+}  // namespace
+
+void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) const {
+  const bool integer = kind() == CodecKind::i8;
+  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float), dim_);
+  query.l2_ = metric_ == Metric::l2;
+  std::span<float> scratch(query.scratch_.data(), dim_);
+  if (metric_ == Metric::cosine) {
+    normalise(vector, scratch);
+  } else {
+    std::copy(vector.begin(), vector.end(), scratch.begin());
+  }
+  query.weight_ = -1.0F;
+  query.constant_ = metric_ == Metric::cosine ? 1.0F : 0.0F;
+  if (!integer) {
+    std::memcpy(query.values_.data(), scratch.data(), dim_ * sizeof(float));
+    return;
+  }
+  if (!mean_.empty()) {
+    if (metric_ == Metric::l2) {
+      for (std::size_t j = 0; j < dim_; ++j) scratch[j] -= mean_[j];
+    } else {
+      query.constant_ -= dot(query.scratch_.data(), mean_.span());
+    }
+  }
+  if (rotation_) rotation_->apply(scratch);
+  float scale = 0;
+  float norm = 0;
+  set_signed_query(scratch, query, scale, norm);
+  if (metric_ == Metric::l2) {
+    query.weight_ = -2.0F * scale;
+    query.constant_ = norm;
+  } else {
+    query.weight_ = -scale;
+  }
+}
+
+void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
+  const bool integer = kind() == CodecKind::i8;
+  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float), dim_);
+  query.l2_ = true;
+  if (!integer) {
+    decode(record, nullptr, {reinterpret_cast<float*>(query.values_.data()), dim_});
+    return;
+  }
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
+  auto* values = reinterpret_cast<std::int8_t*>(query.values_.data());
+  std::int32_t sum = 0;
+  for (std::size_t j = 0; j < dim_; ++j) {
+    const std::int32_t code = std::int32_t{bytes[j]} - byte_zero;
+    values[j] = static_cast<std::int8_t>(code);
+    sum += code;
+  }
+  query.shift_ = byte_zero * sum;
+  query.weight_ = -2.0F * l2_factors[0];
+  query.constant_ = l2_factors[1];
+}
+
+void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors, const std::uint32_t* ids,
+                  std::size_t count, float* out) const noexcept {
+  const Records where{records, stride_, ids};
+  if (kind() == CodecKind::i8) {
+    kernels_->bytes(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
+                    query.weight_, query.constant_, count, out);
+    return;
+  }
+  const auto* values = reinterpret_cast<const float*>(query.values_.data());
+  const auto run = [&](Kernels::FloatKernel l2, Kernels::FloatKernel dot_product) {
+    (query.l2_ ? l2 : dot_product)(values, dim_, where, count, out);
+  };
+  switch (kind()) {
+    case CodecKind::f16: run(kernels_->l2_f16, kernels_->dot_f16); break;
+    case CodecKind::bf16: run(kernels_->l2_bf16, kernels_->dot_bf16); break;
+    default: run(kernels_->l2_f32, kernels_->dot_f32); break;
+  }
+  if (query.l2_) return;
+  for (std::size_t i = 0; i < count; ++i) out[i] = query.constant_ - out[i];
+}
+
+std::uint64_t Codec::fingerprint() const {
+  // FNV-1a over everything that gives a record its meaning.
+  std::uint64_t hash = 0xCBF2'9CE4'8422'2325;
+  const auto mix = [&](std::uint64_t value) {
+    for (int byte = 0; byte < 8; ++byte) {
+      hash = (hash ^ (value >> (8 * byte) & 0xFF)) * 0x0000'0100'0000'01B3;
+    }
+  };
+  mix(static_cast<std::uint64_t>(kind()));
+  mix(static_cast<std::uint64_t>(metric_));
+  mix(dim_);
+  if (kind() == CodecKind::i8) {
+    mix(options_.rotate ? options_.seed + 1 : 0);
+    for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));
+  }
+  return hash;
+}
+
+}  // namespace vicinal

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "vicinal/core/array.hpp"
+#include "vicinal/core/control.hpp"
+#include "vicinal/core/matrix_view.hpp"
+#include "vicinal/core/metric.hpp"
+#include "vicinal/quant/kernels.hpp"
+#include "vicinal/quant/rotation.hpp"
+
+namespace vicinal {
+
+/// How a vector is stored. Stored in files: values never change meaning.
+enum class CodecKind : std::uint8_t {
+  f32 = 0,   ///< IEEE binary32, as given
+  f16 = 1,   ///< IEEE binary16, rounded to nearest even; values beyond +-65504 are refused
+  bf16 = 2,  ///< bfloat16, rounded to nearest even
+  i8 = 3,    ///< one signed byte a dimension with a scale per vector, after centring and rotation
+};
+std::string_view to_string(CodecKind kind);
+
+struct CodecOptions {
+  CodecKind kind = CodecKind::f32;
+  bool rotate = true;      ///< i8 only
+  bool centre = true;      ///< i8 only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
+  std::uint64_t seed = 0;  ///< of the rotation
+
+  friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
+};
+
+/// One query made ready for a codec's kernels. Reusable: after the first use with a codec, preparing allocates nothing.
+class PreparedQuery {
+ public:
+  PreparedQuery() = default;
+
+ private:
+  friend class Codec;
+  Array<std::byte> values_;  // f32 values or signed bytes, zero padded
+  Array<float> scratch_;
+  bool l2_ = false;
+  std::int32_t shift_ = 0;
+  float weight_ = 1.0F;
+  float constant_ = 0.0F;
+};
+
+/// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.
+///
+/// A record is stride() bytes, plus for i8 two f32 "factors" that lie apart: {scale, offset}, where the scale turns bytes into
+/// values and the offset is |decoded residual|^2 for l2 and 0 for ip and cosine. i8 byte b stands for (b - 128) * scale.
+class Codec {
+ public:
+  Codec() = default;
+
+  /// Learns what the codec needs from the documents (the mean). Only i8 with centring reads `documents`. The result depends on
+  /// documents, options and metric alone, not on the number of threads. Throws InvalidArgument (dim 0, or too large for i8).
+  static Codec train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
+                     const BuildControl& control = {});
+  /// As loaded from a file: `mean` is empty or dim values.
+  static Codec restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean);
+
+  [[nodiscard]] const CodecOptions& options() const { return options_; }
+  [[nodiscard]] CodecKind kind() const { return options_.kind; }
+  [[nodiscard]] Metric metric() const { return metric_; }
+  [[nodiscard]] std::size_t dim() const { return dim_; }
+  [[nodiscard]] std::size_t stride() const { return stride_; }           ///< bytes a record
+  [[nodiscard]] bool has_factors() const { return kind() == CodecKind::i8; }
+  [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
+
+  /// Encodes one vector (dim values): writes stride() bytes and, for i8, two factors. Cosine normalises first. `scratch` has dim
+  /// values. Throws InvalidArgument for a value that f16 cannot hold.
+  void encode(std::span<const float> vector, std::byte* record, float* factors, std::span<float> scratch) const;
+
+  /// The vector a record stands for (after cosine's normalisation), dim values.
+  void decode(const std::byte* record, const float* factors, std::span<float> out) const;
+
+  /// Makes `query` ready: score() then gives distances of metric() between it and records.
+  void prepare_query(std::span<const float> vector, PreparedQuery& query) const;
+
+  /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
+  /// is what a graph is built on. For i8 pass `l2_factors` to score(): {scale, |decoded residual|^2}.
+  void prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const;
+
+  /// out[i] = distance of the query to record ids[i] (ids == nullptr: to record i). Exact on the stored values, same bits on
+  /// every instruction set. `factors` is ignored by the float codecs.
+  void score(const PreparedQuery& query, const std::byte* records, const float* factors, const std::uint32_t* ids,
+             std::size_t count, float* out) const noexcept;
+
+  /// |decoded residual|^2 of a record, in the arithmetic of the kernels (i8 only).
+  [[nodiscard]] float residual_norm(const std::byte* record, float scale) const noexcept;
+
+  /// 64 bits that differ between codecs whose records cannot be compared.
+  [[nodiscard]] std::uint64_t fingerprint() const;
+
+ private:
+  Codec(const CodecOptions& options, Metric metric, std::size_t dim);
+  void encode_bytes(std::span<float> residual, std::byte* record, float* factors) const noexcept;
+  void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale, float& norm) const;
+
+  CodecOptions options_;
+  Metric metric_ = Metric::l2;
+  std::size_t dim_ = 0;
+  std::size_t stride_ = 0;
+  Array<float> mean_;
+  std::shared_ptr<const Rotation> rotation_;
+  const Kernels* kernels_ = nullptr;
+};
+
+/// The inverse square root scale etc. of cosine: writes vector / |vector| to `out` (zero stays zero) with the norm summed in the
+/// kernels' order, so that it has the same bits everywhere.
+void normalise(std::span<const float> vector, std::span<float> out);
+
+}  // namespace vicinal

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace vicinal {
+
+/// Where the records of a kernel call lie: record r starts at base + r * stride bytes. With `ids`, the call scores records
+/// ids[0], ids[1], ...; without (nullptr), records 0, 1, ... in order.
+struct Records {
+  const std::byte* base = nullptr;
+  std::size_t stride = 0;
+  const std::uint32_t* ids = nullptr;
+};
+
+/// One instruction set's kernels. Each scores one prepared query against `count` records: batch-first, so that the dispatch
+/// (one indirect call) is paid per list of neighbours, not per distance.
+///
+/// Numeric contract: every result has the same bits on every instruction set. Floating-point sums run in 32 lanes, lane j
+/// adding the terms of elements j, j + 32, ... in order with one rounding per multiplication and per addition (no fused
+/// multiply-add); the lanes are then folded 32 -> 16 -> ... -> 1. Integer sums are exact.
+///
+/// `query` has `dim` values padded with zeros to a multiple of 32 (floats) or 64 (bytes); 64-byte aligned. Records may be
+/// unaligned; float records are read up to `dim` values exactly, byte records up to the next multiple of 64 bytes.
+struct Kernels {
+  using FloatKernel = void (*)(const float* query, std::size_t dim, const Records& records, std::size_t count, float* out);
+  /// out[i] = (constant + factors[2 r + 1]) + (weight * factors[2 r]) * (dot - shift), where r is the record's number and dot is
+  /// the exact sum of query[j] (signed) x record[j] (unsigned). dim <= max_byte_dim keeps it within int32.
+  using ByteKernel = void (*)(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                              std::int32_t shift, float weight, float constant, std::size_t count, float* out);
+
+  std::string_view name;  ///< "scalar", "sse4", "avx2", "avx3", "avx3_vnni", "neon"
+  FloatKernel dot_f32 = nullptr, l2_f32 = nullptr;
+  FloatKernel dot_f16 = nullptr, l2_f16 = nullptr;    ///< records of IEEE binary16
+  FloatKernel dot_bf16 = nullptr, l2_bf16 = nullptr;  ///< records of bfloat16
+  ByteKernel bytes = nullptr;
+};
+inline constexpr std::size_t max_byte_dim = 65'536;
+
+/// The best kernels this CPU can run, chosen at first use; the environment variable VICINAL_SIMD (a name of Kernels) caps the
+/// choice, an unknown name is ignored.
+const Kernels& kernels();
+
+/// Every set this CPU can run, from the plainest to the best: for tests and benchmarks.
+std::span<const Kernels> available_kernels();
+
+}  // namespace vicinal

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <vector>
+
+#include "vicinal/quant/kernels.hpp"
+
+namespace vicinal {
+
+/// Plain C++, for any machine: what every other set must equal bit by bit.
+Kernels scalar_kernels();
+
+/// The Highway kernels this CPU can run, plainest first.
+std::vector<Kernels> portable_kernels();
+
+/// Replaces kernels of `table` by those for VNNI (8-bit dot products in one instruction, which Highway 1.0.3 lacks) and returns
+/// true, when the CPU has AVX-512 VNNI.
+bool use_vnni(Kernels& table);
+
+}  // namespace vicinal

@@ -1,0 +1,55 @@
+// Compiles the Highway kernels once per instruction set and lists the results.
+#include "vicinal/quant/kernels/dispatch.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "vicinal/quant/kernels/portable.cpp"
+// SSSE3 without SSE4 is no machine that matters; the plain C++ kernels (scalar.cpp) serve what is below.
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS HWY_SSSE3
+#endif
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "vicinal/quant/kernels/byte_kernels-inl.hpp"
+#include "vicinal/quant/kernels/float_kernels-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace vicinal::HWY_NAMESPACE {
+
+inline Kernels table(std::string_view name) {
+  return {.name = name,
+          .dot_f32 = &score_floats<F32, false>,
+          .l2_f32 = &score_floats<F32, true>,
+          .dot_f16 = &score_floats<F16, false>,
+          .l2_f16 = &score_floats<F16, true>,
+          .dot_bf16 = &score_floats<BF16, false>,
+          .l2_bf16 = &score_floats<BF16, true>,
+          .bytes = &score_bytes};
+}
+
+}  // namespace vicinal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace vicinal {
+
+std::vector<Kernels> portable_kernels() {
+  std::vector<Kernels> found;
+  [[maybe_unused]] const std::int64_t supported = hwy::SupportedTargets();
+#if HWY_TARGETS & HWY_NEON
+  if ((supported & HWY_NEON) != 0) found.push_back(N_NEON::table("neon"));
+#endif
+#if HWY_TARGETS & HWY_SSE4
+  if ((supported & HWY_SSE4) != 0) found.push_back(N_SSE4::table("sse4"));
+#endif
+#if HWY_TARGETS & HWY_AVX2
+  if ((supported & HWY_AVX2) != 0) found.push_back(N_AVX2::table("avx2"));
+#endif
+#if HWY_TARGETS & HWY_AVX3
+  if ((supported & HWY_AVX3) != 0) found.push_back(N_AVX3::table("avx3"));
+#endif
+  return found;
+}
+
+}  // namespace vicinal
+#endif  // HWY_ONCE

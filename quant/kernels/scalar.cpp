@@ -1,0 +1,55 @@
+// The kernels in plain C++: the definition of the numeric contract, and the fallback for any machine.
+#include <cstring>
+
+#include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/kernels/dispatch.hpp"
+
+namespace vicinal {
+namespace {
+
+template <class Stored, float (*decode)(Stored), bool squared_difference>
+void score_floats(const float* query, std::size_t dim, const Records& records, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::byte* record = records.base + records.stride * (records.ids == nullptr ? i : records.ids[i]);
+    float lanes[32] = {};
+    for (std::size_t j = 0; j < dim; ++j) {
+      Stored stored;
+      std::memcpy(&stored, record + j * sizeof(Stored), sizeof(Stored));
+      const float x = decode(stored);
+      const float factor = squared_difference ? query[j] - x : query[j];
+      lanes[j % 32] += factor * (squared_difference ? factor : x);
+    }
+    for (std::size_t width = 16; width > 0; width /= 2) {
+      for (std::size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
+    }
+    out[i] = lanes[0];
+  }
+}
+
+float identity(float x) { return x; }
+
+void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors, std::int32_t shift,
+                 float weight, float constant, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t record = records.ids == nullptr ? i : records.ids[i];
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
+    std::int32_t dot = 0;
+    for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * std::int32_t{bytes[j]};
+    out[i] = (constant + factors[2 * record + 1]) + (weight * factors[2 * record]) * static_cast<float>(dot - shift);
+  }
+}
+
+}  // namespace
+
+Kernels scalar_kernels() {
+  return {.name = "scalar",
+          .dot_f32 = &score_floats<float, identity, false>,
+          .l2_f32 = &score_floats<float, identity, true>,
+          .dot_f16 = &score_floats<std::uint16_t, f16_to_f32, false>,
+          .l2_f16 = &score_floats<std::uint16_t, f16_to_f32, true>,
+          .dot_bf16 = &score_floats<std::uint16_t, bf16_to_f32, false>,
+          .l2_bf16 = &score_floats<std::uint16_t, bf16_to_f32, true>,
+          .bytes = &score_bytes};
+}
+
+}  // namespace vicinal

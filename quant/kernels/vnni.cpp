@@ -1,0 +1,122 @@
+// 8-bit dot products with AVX-512 VNNI. Functions carry their own target attribute, so nothing else in this file, and no
+// inline function of the standard library, is compiled for that instruction set.
+#include "vicinal/quant/kernels/dispatch.hpp"
+
+#if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12's own header hands deliberately undefined registers to its built-ins and then warns of them here.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include "vicinal/core/prefetch.hpp"
+
+#define VICINAL_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+
+namespace vicinal {
+namespace {
+
+// Four sums of sixteen lanes each to one register of four sums.
+VICINAL_VNNI inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  const __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+struct Arguments {
+  const std::int8_t* query;
+  std::size_t lines;  // of 64 bytes
+  Records records;
+  const float* factors;
+  std::int32_t shift;
+  float weight;
+  float constant;
+};
+
+VICINAL_VNNI inline std::size_t number(const Arguments& a, std::size_t i) {
+  return a.records.ids == nullptr ? i : a.records.ids[i];
+}
+
+// Scores `count` records, four side by side. With `fixed_lines` the query stays in registers; 0 takes the count from `a`.
+template <std::size_t fixed_lines>
+VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
+  const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
+  const __m128 weight = _mm_set1_ps(a.weight);
+  const __m128 constant = _mm_set1_ps(a.constant);
+  const __m128i shift = _mm_set1_epi32(a.shift);
+  for (std::size_t i = 0; i < count; i += 4) {
+    // The last group repeats its last record rather than branch on how many there are.
+    std::size_t record[4];
+    const std::byte* at[4];
+    for (std::size_t m = 0; m < 4; ++m) {
+      record[m] = number(a, i + m < count ? i + m : count - 1);
+      at[m] = a.records.base + a.records.stride * record[m];
+    }
+    if (a.records.ids != nullptr) {
+      for (std::size_t next = i + 4; next < i + 8 && next < count; ++next) {
+        prefetch(a.records.base + a.records.stride * a.records.ids[next], lines * 64);
+      }
+    }
+    __m512i s0 = _mm512_setzero_si512();
+    __m512i s1 = s0;
+    __m512i s2 = s0;
+    __m512i s3 = s0;
+    for (std::size_t line = 0; line < lines; ++line) {
+      const __m512i q = _mm512_load_si512(a.query + line * 64);
+      s0 = _mm512_dpbusd_epi32(s0, _mm512_loadu_si512(at[0] + line * 64), q);
+      s1 = _mm512_dpbusd_epi32(s1, _mm512_loadu_si512(at[1] + line * 64), q);
+      s2 = _mm512_dpbusd_epi32(s2, _mm512_loadu_si512(at[2] + line * 64), q);
+      s3 = _mm512_dpbusd_epi32(s3, _mm512_loadu_si512(at[3] + line * 64), q);
+    }
+    const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(fold4(s0, s1, s2, s3), shift));
+    const auto pair = [&](std::size_t m) VICINAL_VNNI {
+      return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m])));
+    };
+    const __m128 first = _mm_movelh_ps(pair(0), pair(1));
+    const __m128 second = _mm_movelh_ps(pair(2), pair(3));
+    const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
+    const __m128 offsets = _mm_shuffle_ps(first, second, 0xDD);
+    const __m128 result = _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
+    if (i + 4 <= count) {
+      _mm_storeu_ps(out + i, result);
+    } else {
+      _mm_mask_storeu_ps(out + i, static_cast<__mmask8>((1U << (count - i)) - 1U), result);
+    }
+  }
+}
+
+void score_bytes_vnni(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                      std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+  if (count == 0) return;
+  const Arguments a{query, (dim + 63) / 64, records, factors, shift, weight, constant};
+  switch (a.lines) {
+    case 1: return score<1>(a, count, out);
+    case 2: return score<2>(a, count, out);
+    case 3: return score<3>(a, count, out);
+    case 4: return score<4>(a, count, out);
+    case 6: return score<6>(a, count, out);
+    case 8: return score<8>(a, count, out);
+    case 12: return score<12>(a, count, out);
+    case 13: return score<13>(a, count, out);
+    case 16: return score<16>(a, count, out);
+    default: return score<0>(a, count, out);
+  }
+}
+
+}  // namespace
+
+bool use_vnni(Kernels& table) {
+  if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vl") || table.name != "avx3") return false;
+  table.name = "avx3_vnni";
+  table.bytes = &score_bytes_vnni;
+  return true;
+}
+
+}  // namespace vicinal
+#else
+namespace vicinal {
+bool use_vnni(Kernels& /*table*/) { return false; }
+}  // namespace vicinal
+#endif

@@ -1,0 +1,77 @@
+#include "retriever_cases.hpp"
+
+#include "vicinal/index/flat.hpp"
+#include "vicinal/index/hnsw.hpp"
+#include "vicinal/index/index.hpp"
+#include "vicinal/index/reranked.hpp"
+
+using namespace vicinal;
+
+namespace {
+
+Codec codec_of(CodecKind kind, const Rows& base, Metric metric) {
+  CodecOptions options;
+  options.kind = kind;
+  options.seed = 5;
+  return Codec::train(options, metric, base.view());
+}
+
+CodeStore store_of(CodecKind kind, const Rows& base, Metric metric) {
+  return CodeStore::build(codec_of(kind, base, metric), base.view(), {});
+}
+
+RetrieverCase flat_case(CodecKind kind, double least_recall, double tolerance) {
+  RetrieverCase c{"flat_" + std::string(to_string(kind)),
+                  [kind](const Rows& base, Metric metric) -> AnyRetriever { return Flat(store_of(kind, base, metric)); }};
+  c.least_recall = least_recall;
+  c.tolerance = tolerance;
+  return c;
+}
+
+Hnsw hnsw_of(CodecKind kind, const Rows& base, Metric metric) {
+  return Hnsw::build(codec_of(kind, base, metric), base.view(), {.m = 12, .ef_construction = 80, .seed = 3});
+}
+
+RetrieverCase hnsw_case(CodecKind kind, double least_recall, double tolerance) {
+  RetrieverCase c{"hnsw_" + std::string(to_string(kind)),
+                  [kind](const Rows& base, Metric metric) -> AnyRetriever { return hnsw_of(kind, base, metric); }};
+  c.least_recall = least_recall;
+  c.tolerance = tolerance;
+  return c;
+}
+
+RetrieverCase index_case(const std::string& name, const std::string& spec, bool own_ids) {
+  RetrieverCase c{name, [spec, own_ids](const Rows& base, Metric metric) -> AnyRetriever {
+                    std::vector<Id> ids;
+                    for (std::size_t i = 0; own_ids && i < base.count; ++i) ids.push_back(case_id(i));
+                    IndexOptions options;
+                    options.calibrate = false;
+                    options.ids = ids;
+                    return Index::build(base.view(), spec, metric, options);
+                  }};
+  c.tolerance = 2e-3;
+  c.own_ids = own_ids;
+  return c;
+}
+
+}  // namespace
+
+std::vector<RetrieverCase> own_retriever_cases() {
+  std::vector<RetrieverCase> cases{
+      flat_case(CodecKind::f32, 0.999, 1e-5), flat_case(CodecKind::f16, 0.97, 2e-3), flat_case(CodecKind::i8, 0.9, 2e-2),
+      hnsw_case(CodecKind::f32, 0.95, 1e-5),  hnsw_case(CodecKind::i8, 0.9, 2e-2),
+  };
+  RetrieverCase reranked{"reranked", [](const Rows& base, Metric metric) -> AnyRetriever {
+                           return Reranked(hnsw_of(CodecKind::i8, base, metric), store_of(CodecKind::f32, base, metric), 3);
+                         }};
+  cases.push_back(std::move(reranked));
+  RetrieverCase over_flat{"reranked_flat", [](const Rows& base, Metric metric) -> AnyRetriever {
+                            return Reranked(Flat(store_of(CodecKind::i8, base, metric)), store_of(CodecKind::f16, base, metric), 2.5);
+                          }};
+  over_flat.tolerance = 2e-3;
+  cases.push_back(std::move(over_flat));
+  cases.push_back(index_case("index", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", false));
+  cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
+  cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));
+  return cases;
+}

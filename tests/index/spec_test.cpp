@@ -1,0 +1,199 @@
+#include "vicinal/index/spec.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <string>
+
+namespace vicinal {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string reason_of(const std::string& spec) {
+  try {
+    (void)parse_spec(spec);
+  } catch (const SpecError& error) {
+    const std::string what = error.what();
+    return what.substr(0, what.find('\n'));
+  }
+  return "no error";
+}
+
+std::size_t position_of(const std::string& spec) {
+  try {
+    (void)parse_spec(spec);
+  } catch (const SpecError& error) {
+    return error.position();
+  }
+  return std::string::npos;
+}
+
+const HnswOptions& hnsw_of(const Spec& spec) { return std::get<HnswOptions>(spec.index); }
+
+TEST(Spec, ParsesAFullPipeline) {
+  const Spec spec = parse_spec("i8 | hnsw(m=16, efc=100) | rerank(f32, 2.5x)");
+  EXPECT_EQ(spec.codec.kind, CodecKind::i8);
+  EXPECT_TRUE(spec.codec.rotate);
+  EXPECT_TRUE(spec.codec.centre);
+  EXPECT_EQ(hnsw_of(spec).m, 16U);
+  EXPECT_EQ(hnsw_of(spec).ef_construction, 100U);
+  ASSERT_TRUE(spec.rerank.has_value());
+  EXPECT_EQ(spec.rerank->rows, CodecKind::f32);
+  EXPECT_EQ(spec.rerank->depth, 2.5);
+}
+
+TEST(Spec, LeavesOutWhatHasADefault) {
+  EXPECT_EQ(parse_spec("hnsw"), parse_spec("f32 | hnsw(m=32, efc=200)"));
+  EXPECT_EQ(parse_spec("hnsw()"), parse_spec("hnsw"));
+  EXPECT_EQ(parse_spec("bf16"), parse_spec("bf16 | flat"));
+  EXPECT_EQ(parse_spec("flat | rerank"), parse_spec("f32 | flat | rerank(f16, 3x)"));
+}
+
+TEST(Spec, IgnoresSpaceAndKeyOrder) {
+  EXPECT_EQ(parse_spec("  i8(rotate=off)|hnsw( efc = 100 ,m=8 )\n|\trerank(4x)"),
+            parse_spec("i8(rotate=off) | hnsw(m=8, efc=100) | rerank(f16, 4x)"));
+  EXPECT_EQ(parse_spec("hnsw(ef_construction=77)"), parse_spec("hnsw(efc=77)"));
+}
+
+TEST(Spec, TakesTheDepthInEveryForm) {
+  for (const char* form : {"rerank(f16, 3x)", "rerank(3x, f16)", "rerank(f16, depth=3)", "rerank(depth=3x)", "rerank(depth=3.0)"}) {
+    EXPECT_EQ(parse_spec(std::string("hnsw | ") + form), parse_spec("hnsw | rerank(f16, 3x)")) << form;
+  }
+}
+
+TEST(Spec, PrintsTheCanonicalString) {
+  EXPECT_EQ(to_string(parse_spec("i8|hnsw|rerank")), "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)");
+  EXPECT_EQ(to_string(parse_spec("flat")), "f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("i8(centre=off,rotate=off)")), "i8(rotate=off, centre=off) | flat");
+  EXPECT_EQ(to_string(parse_spec("flat | rerank(1000x)")), "f32 | flat | rerank(f16, 1000x)");
+}
+
+RC_GTEST_PROP(Spec, RoundTrips, ()) {
+  Spec spec;
+  spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8);
+  if (spec.codec.kind == CodecKind::i8) {
+    spec.codec.rotate = *rc::gen::arbitrary<bool>();
+    spec.codec.centre = *rc::gen::arbitrary<bool>();
+  }
+  if (*rc::gen::arbitrary<bool>()) {
+    HnswOptions hnsw;
+    hnsw.m = *rc::gen::inRange<std::size_t>(4, 129);
+    hnsw.ef_construction = *rc::gen::inRange<std::size_t>(hnsw.m, 4097);
+    spec.index = hnsw;
+  }
+  if (*rc::gen::arbitrary<bool>()) {
+    RerankOptions rerank;
+    rerank.rows = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16);
+    // Any double of the range, not only those of a short decimal.
+    rerank.depth = 1.0 + 999.0 * (static_cast<double>(*rc::gen::arbitrary<std::uint32_t>()) / 4294967295.0);
+    spec.rerank = rerank;
+  }
+  RC_ASSERT(parse_spec(to_string(spec)) == spec);
+}
+
+// Whatever the characters, the answer is a spec or a SpecError that points into the string.
+RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
+  const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+      "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc", "3x", "on", "32", "\xC3\xA9", "\x01", "x"));
+  std::string text;
+  for (const std::string& piece : pieces) text += piece;
+  try {
+    const Spec spec = parse_spec(text);
+    RC_ASSERT(parse_spec(to_string(spec)) == spec);
+  } catch (const SpecError& error) {
+    RC_ASSERT(error.position() <= text.size());
+  }
+}
+
+TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
+  try {
+    (void)parse_spec("i8 | hnws | rerank");
+    FAIL();
+  } catch (const SpecError& error) {
+    EXPECT_STREQ(error.what(),
+                 "unknown stage 'hnws', expected one of f32, f16, bf16, i8, flat, hnsw, rerank; did you mean 'hnsw'?\n"
+                 "i8 | hnws | rerank\n"
+                 "     ^");
+    EXPECT_EQ(error.position(), 5U);
+  }
+}
+
+TEST(SpecError, IsAnInvalidArgument) { EXPECT_THROW((void)parse_spec(""), InvalidArgument); }
+
+TEST(SpecError, PutsTheCaretUnderTheCharacterNotTheByte) {
+  try {
+    (void)parse_spec("hnsw(m=3\xC3\xA9)");
+    FAIL();
+  } catch (const SpecError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("unexpected character '\xC3\xA9'"));
+    EXPECT_THAT(error.what(), HasSubstr("\n        ^"));
+  }
+  try {
+    (void)parse_spec("i8\t|\nhnws");
+    FAIL();
+  } catch (const SpecError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("\ni8 | hnws\n     ^"));
+  }
+}
+
+struct Wrong {
+  const char* spec;
+  std::size_t position;
+  const char* reason;
+};
+
+class WrongSpec : public ::testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongSpec, SaysWhatAndWhere) {
+  const Wrong& wrong = GetParam();
+  EXPECT_THAT(reason_of(wrong.spec), HasSubstr(wrong.reason));
+  EXPECT_EQ(position_of(wrong.spec), wrong.position) << wrong.spec;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, WrongSpec,
+    ::testing::Values(
+        Wrong{"", 0, "the spec is empty"}, Wrong{"   ", 0, "the spec is empty"},
+        Wrong{"i8 |", 4, "a stage is missing after the last '|'"}, Wrong{"| hnsw", 0, "a stage is missing before '|'"},
+        Wrong{"i8 || hnsw", 4, "a stage is missing before '|'"}, Wrong{"(m=3)", 0, "expected a stage, got '('"},
+        Wrong{"int8", 0, "unknown stage 'int8'"}, Wrong{"fp16", 0, "did you mean 'f16'?"}, Wrong{"HNSW", 0, "did you mean 'hnsw'?"},
+        Wrong{"curator(fanout=4)", 0, "unknown stage 'curator'"}, Wrong{"hnsw | i8", 7, "the codec must come before the index"},
+        Wrong{"rerank | hnsw", 9, "the index must come before the rerank stage"}, Wrong{"flat | hnsw", 7, "a second index"},
+        Wrong{"i8 | f16 | hnsw", 5, "a second codec"}, Wrong{"hnsw(m=16", 9, "the ')' that closes the '(' at character 5"},
+        Wrong{"hnsw(m=16 | flat", 10, "got '|'"}, Wrong{"hnsw m=16", 5, "expected '|' or '(' after hnsw, got 'm'"},
+        Wrong{"hnsw)", 4, "expected '|' after hnsw, got ')'"}, Wrong{"hnsw(m=3)", 7, "m must be 4 to 128, got 3"},
+        Wrong{"hnsw(m=129)", 7, "m must be 4 to 128, got 129"},
+        Wrong{"hnsw(m=99999999999999999999999)", 7, "m must be 4 to 128, got 99999999999999999999999"},
+        Wrong{"hnsw(m=-5)", 7, "m is a whole number of 4 to 128, got '-5'"}, Wrong{"hnsw(m=16.5)", 7, "m is a whole number"},
+        Wrong{"hnsw(m=)", 7, "expected a value, got ')'"}, Wrong{"hnsw(m)", 5, "'m' lacks its key"},
+        Wrong{"hnsw(m=16,)", 10, "expected an argument, got ')'"}, Wrong{"hnsw(=16)", 5, "expected an argument, got '='"},
+        Wrong{"hnsw(m=16, m=32)", 11, "m is given twice"}, Wrong{"hnsw(efc=100, ef_construction=100)", 14, "efc is given twice"},
+        Wrong{"hnsw(efx=100)", 5, "hnsw has no key 'efx', it has m, efc, ef_construction; did you mean 'efc'?"},
+        Wrong{"hnsw(efc=5000)", 9, "efc must be 1 to 4096, got 5000"},
+        Wrong{"hnsw(efc=10)", 9, "efc must be at least m, which is 32, got 10"}, Wrong{"flat(m=3)", 5, "flat takes no arguments"},
+        Wrong{"f16(rotate=on)", 4, "f16 takes no arguments"}, Wrong{"i8(rotate=yes)", 10, "rotate is on or off, got 'yes'"},
+        Wrong{"hnsw | rerank(i8)", 14, "one of f32, f16 and bf16"}, Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16 and bf16"},
+        Wrong{"hnsw | rerank(0.5x)", 14, "the depth must be 1x to 1000x, got '0.5x'"},
+        Wrong{"hnsw | rerank(1001x)", 14, "the depth must be 1x to 1000x"},
+        Wrong{"hnsw | rerank(depth=nan)", 20, "the depth is a multiple of k such as 3x"},
+        Wrong{"hnsw | rerank(depth=2x, 3x)", 24, "depth is given twice"}, Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
+
+TEST(SpecError, ShortensAnAbsurdSpec) {
+  EXPECT_THAT(reason_of(std::string(5000, ' ') + "hnsw"), HasSubstr("has 5004 characters"));
+}
+
+TEST(SpecExplain, NamesEveryStageAndItsBytes) {
+  const std::string text = explain(parse_spec("i8 | hnsw(m=16) | rerank(f16, 4x)"), 100);
+  EXPECT_THAT(text, HasSubstr("i8: one byte a dimension and a scale per vector; 136 bytes a vector"));  // 128 + two floats
+  EXPECT_THAT(text, HasSubstr("m=16: 32 links a vector"));
+  EXPECT_THAT(text, HasSubstr("efc=200"));
+  EXPECT_THAT(text, HasSubstr("f16: 16-bit floats (IEEE binary16); 200 bytes a vector"));
+  EXPECT_THAT(text, HasSubstr("4 x k candidates"));
+  EXPECT_THAT(text, HasSubstr("of 100 dimensions (400 as f32)"));
+  EXPECT_THAT(explain(parse_spec("flat"), 3), HasSubstr("12 bytes a vector"));
+}
+
+}  // namespace
+}  // namespace vicinal

@@ -1,0 +1,198 @@
+// Files whose checksums are right and whose content is not: every validation of CodeStore::load.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../core/temporary_folder.hpp"
+#include "sample_vectors.hpp"
+#include "vicinal/core/error.hpp"
+#include "vicinal/quant/code_store.hpp"
+
+namespace vicinal {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+// Places in the section "codec", as docs/format.md has them.
+constexpr std::size_t size_at = 0;
+constexpr std::size_t dim_at = 8;
+constexpr std::size_t kind_at = 24;
+constexpr std::size_t metric_at = 25;
+constexpr std::size_t rotate_at = 26;
+constexpr std::size_t centre_at = 27;
+constexpr std::size_t reserved_at = 28;
+
+constexpr std::size_t rows = 6;
+constexpr std::size_t dim = 70;
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+// The sections of a store, to be changed.
+struct Sections {
+  std::string codec;
+  std::vector<std::uint8_t> codes;
+  std::optional<std::vector<float>> factors;
+  std::optional<std::vector<float>> mean;
+};
+
+class CodeStoreCorruption : public testing::Test {
+ protected:
+  static Sections sections_of(CodecKind kind) {
+    const SampleVectors vectors = clustered_vectors(rows, dim, 1);
+    const Codec codec = Codec::train({kind, true, true, 3}, Metric::l2, vectors.view());
+    const CodeStore store = CodeStore::build(codec, vectors.view(), {});
+    Sections sections;
+    sections.codec.assign(32, '\0');
+    put<std::uint64_t>(sections, size_at, rows);
+    put<std::uint64_t>(sections, dim_at, dim);
+    put<std::uint64_t>(sections, 16, 3);
+    put(sections, kind_at, static_cast<std::uint8_t>(kind));
+    put<std::uint8_t>(sections, rotate_at, 1);
+    put<std::uint8_t>(sections, centre_at, 1);
+    const auto* const codes = reinterpret_cast<const std::uint8_t*>(store.records());
+    sections.codes.assign(codes, codes + rows * codec.stride());
+    if (codec.has_factors()) sections.factors.emplace(store.factors(), store.factors() + 2 * rows);
+    if (!codec.mean().empty()) sections.mean.emplace(codec.mean().begin(), codec.mean().end());
+    return sections;
+  }
+  template <class T>
+  static void put(Sections& sections, std::size_t place, T value) {
+    std::memcpy(sections.codec.data() + place, &value, sizeof(T));
+  }
+
+  [[nodiscard]] CodeStore load(const Sections& sections, OpenMode mode) const {
+    ContainerWriter writer;
+    writer.add_owned("p/codec", sections.codec);
+    writer.add<std::uint8_t>("p/codes", sections.codes);
+    if (sections.factors) writer.add<float>("p/factors", *sections.factors);
+    if (sections.mean) writer.add<float>("p/mean", *sections.mean);
+    writer.write(folder_ / "codes.vcn");
+    return CodeStore::load(Container::open(folder_ / "codes.vcn", mode), "p");
+  }
+
+  // That a store changed so is refused, with these words; unchanged it loads.
+  void expect_refused(CodecKind kind, const std::function<void(Sections&)>& change, const std::string& section,
+                      const std::string& reason) const {
+    Sections sections = sections_of(kind);
+    ASSERT_NO_THROW((void)load(sections, OpenMode::load));
+    change(sections);
+    for (const OpenMode mode : {OpenMode::load, OpenMode::map}) {
+      EXPECT_THAT([&] { (void)load(sections, mode); },
+                  ThrowsMessage<CorruptFile>(AllOf(HasSubstr("p/" + section), HasSubstr(reason))));
+    }
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(CodeStoreCorruption, OfTheCodec) {
+  const auto expect_codec_refused = [&](const std::function<void(Sections&)>& change, const std::string& reason) {
+    expect_refused(CodecKind::i8, change, "codec", reason);
+  };
+  expect_codec_refused([](Sections& s) { s.codec.pop_back(); }, "wrong length");
+  expect_codec_refused([](Sections& s) { s.codec.push_back('\0'); }, "wrong length");
+  expect_codec_refused([](Sections& s) { s.codec.clear(); }, "wrong length");
+  for (std::size_t place = reserved_at; place < 32; ++place) {
+    expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); }, "reserved bytes are not zero");
+  }
+  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{4, 255}) {
+    expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
+  }
+  for (const std::uint8_t metric : std::initializer_list<std::uint8_t>{3, 255}) {
+    expect_codec_refused([metric](Sections& s) { put(s, metric_at, metric); }, "unknown metric");
+  }
+  for (const std::size_t flag : {rotate_at, centre_at}) {
+    expect_codec_refused([flag](Sections& s) { put<std::uint8_t>(s, flag, 2); }, "a flag is neither 0 nor 1");
+  }
+  constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  for (const std::uint64_t size : {std::uint64_t{1} << 40, most}) {
+    expect_codec_refused([size](Sections& s) { put(s, size_at, size); }, "beyond what the file can hold");
+    expect_codec_refused([size](Sections& s) { put(s, dim_at, size); }, "beyond what the file can hold");
+  }
+  expect_codec_refused([](Sections& s) { put<std::uint64_t>(s, dim_at, 0); }, "beyond what the file can hold");
+  expect_codec_refused(
+      [](Sections& s) {
+        put<std::uint64_t>(s, dim_at, max_byte_dim + 1);
+        s.codes.assign(2 * max_byte_dim, 128);
+      },
+      "too many dimensions for i8");
+}
+
+TEST_F(CodeStoreCorruption, OfTheMean) {
+  for (const float value : {infinity, -infinity, nan}) {
+    expect_refused(CodecKind::i8, [value](Sections& s) { s.mean->back() = value; }, "mean", "not finite");
+  }
+  expect_refused(CodecKind::i8, [](Sections& s) { s.mean->pop_back(); }, "mean", "expected 70 elements");
+  expect_refused(CodecKind::i8, [](Sections& s) { s.mean.reset(); }, "mean", "missing");
+}
+
+TEST_F(CodeStoreCorruption, OfTheCodesLength) {
+  for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8}) {
+    expect_refused(kind, [](Sections& s) { s.codes.pop_back(); }, "codes", "expected");
+    expect_refused(kind, [](Sections& s) { s.codes.push_back(1); }, "codes", "expected");
+    expect_refused(kind, [](Sections& s) { s.codes.clear(); }, "codes", "");
+    // Fewer bytes than the file has, more than it holds at this stride.
+    expect_refused(kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); }, "codes", "shorter than size x stride");
+    expect_refused(kind, [](Sections& s) { put<std::uint64_t>(s, size_at, rows - 1); }, "codes", "expected");
+  }
+  expect_refused(CodecKind::f32, [](Sections& s) { put<std::uint64_t>(s, dim_at, dim + 1); }, "codes", "expected");
+}
+
+TEST_F(CodeStoreCorruption, OfFloatCodes) {
+  for (const std::size_t at : {std::size_t{0}, rows * dim - 1}) {
+    for (const float value : {infinity, -infinity, nan}) {
+      expect_refused(
+          CodecKind::f32, [at, value](Sections& s) { std::memcpy(s.codes.data() + 4 * at, &value, 4); }, "codes", "not finite");
+    }
+    for (const std::uint16_t code : std::initializer_list<std::uint16_t>{0x7C00, 0xFC00, 0x7E00, 0x7FFF}) {
+      expect_refused(
+          CodecKind::f16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); }, "codes", "not finite");
+    }
+    for (const std::uint16_t code : std::initializer_list<std::uint16_t>{0x7F80, 0xFF80, 0x7FC0, 0xFFFF}) {
+      expect_refused(
+          CodecKind::bf16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); }, "codes", "not finite");
+    }
+  }
+}
+
+TEST_F(CodeStoreCorruption, OfByteCodes) {
+  expect_refused(CodecKind::i8, [](Sections& s) { s.codes[0] = 0; }, "codes", "a byte that is no code");
+  expect_refused(CodecKind::i8, [](Sections& s) { s.codes.back() = 0; }, "codes", "a byte that is no code");
+}
+
+TEST_F(CodeStoreCorruption, OfTheFactors) {
+  for (const float value : {infinity, nan, -1.0F}) {
+    for (const std::size_t at : {std::size_t{0}, std::size_t{1}, 2 * rows - 1}) {
+      expect_refused(
+          CodecKind::i8, [at, value](Sections& s) { (*s.factors)[at] = value; }, "factors", "negative or not finite");
+    }
+  }
+  expect_refused(CodecKind::i8, [](Sections& s) { s.factors->pop_back(); }, "factors", "expected 12 elements");
+  expect_refused(CodecKind::i8, [](Sections& s) { s.factors.reset(); }, "factors", "missing");
+}
+
+TEST_F(CodeStoreCorruption, OfASectionsType) {
+  const Sections sections = sections_of(CodecKind::i8);
+  ContainerWriter writer;
+  writer.add_owned("p/codec", sections.codec);
+  writer.add("p/codes", ElementType::i8, std::as_bytes(std::span(sections.codes)));
+  writer.add<float>("p/factors", *sections.factors);
+  writer.add<float>("p/mean", *sections.mean);
+  writer.write(folder_ / "codes.vcn");
+  EXPECT_THAT([&] { (void)CodeStore::load(Container::open(folder_ / "codes.vcn", OpenMode::load), "p"); },
+              ThrowsMessage<CorruptFile>(HasSubstr("p/codes holds i8, expected u8")));
+  EXPECT_THAT([&] { (void)CodeStore::load(Container::open(folder_ / "codes.vcn", OpenMode::load), "q"); },
+              ThrowsMessage<CorruptFile>(HasSubstr("q/codec is missing")));
+}
+
+}  // namespace
+}  // namespace vicinal

@@ -1,0 +1,64 @@
+// Prints the name of the kernels in use, and a hash of everything that every codec makes of fixed vectors: the test runs it under
+// each value of VICINAL_SIMD, since the library chooses its kernels once in a process.
+#include <xxhash.h>
+
+#include <cstdio>
+#include <span>
+#include <vector>
+
+#include "codec_cases.hpp"
+#include "sample_vectors.hpp"
+
+namespace vicinal {
+namespace {
+
+template <class T>
+unsigned long long hash_of(std::span<const T> values) {
+  return XXH3_64bits(values.data(), values.size_bytes());
+}
+
+void print_digest(const CodecCase& which, std::size_t dim) {
+  constexpr std::size_t documents = 67;
+  const SampleVectors vectors = clustered_vectors(documents + 10, dim, 1);
+  const MatrixView<const float> base = vectors.view().rows_from(0, documents);
+  const Codec codec = Codec::train(which.options, which.metric, base);
+  const CodeStore store = CodeStore::build(codec, base, {});
+  std::vector<float> build_factors;
+  std::vector<float> decoded(documents * dim);
+  for (std::size_t slot = 0; slot < documents; ++slot) {
+    store.decode(slot, {decoded.data() + slot * dim, dim});
+    const float scale = codec.has_factors() ? store.factors()[2 * slot] : 0.0F;
+    build_factors.insert(build_factors.end(), {scale, codec.has_factors() ? codec.residual_norm(store.record(slot), scale) : 0.0F});
+  }
+  std::vector<std::uint32_t> ids;
+  for (std::size_t i = 0; i < documents; ++i) ids.push_back(static_cast<std::uint32_t>(i * 31 % documents));
+
+  std::vector<float> scores;
+  std::vector<float> found(documents);
+  PreparedQuery prepared;
+  for (std::size_t q = 0; q < 10; ++q) {
+    codec.prepare_query(vectors[documents + q], prepared);
+    store.score(prepared, ids.data(), documents - q, found.data());
+    scores.insert(scores.end(), found.begin(), found.end() - static_cast<std::ptrdiff_t>(q));
+    codec.score(prepared, store.records(), store.factors(), nullptr, documents, found.data());
+    scores.insert(scores.end(), found.begin(), found.end());
+    codec.prepare_record(store.record(q), build_factors.data() + 2 * q, prepared);
+    codec.score(prepared, store.records(), build_factors.data(), ids.data(), documents, found.data());
+    scores.insert(scores.end(), found.begin(), found.end());
+  }
+  const std::size_t factors = codec.has_factors() ? 2 * documents : 0;
+  std::printf("%s dim %zu: codec %016llx, codes %016llx, factors %016llx, decoded %016llx, scores %016llx\n", which.name().c_str(),
+              dim, static_cast<unsigned long long>(codec.fingerprint()),
+              hash_of(std::span(store.records(), documents * codec.stride())), hash_of(std::span(store.factors(), factors)),
+              hash_of(std::span<const float>(decoded)), hash_of(std::span<const float>(scores)));
+}
+
+}  // namespace
+}  // namespace vicinal
+
+int main() {
+  std::printf("%s\n", std::string(vicinal::kernels().name).c_str());
+  for (const vicinal::CodecCase& which : vicinal::codec_cases()) {
+    for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL}) vicinal::print_digest(which, dim);
+  }
+}

@@ -1,0 +1,282 @@
+// Distances on codes against the same distances computed in double from what the codes stand for.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "codec_cases.hpp"
+#include "sample_vectors.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr double u = 0x1.0p-24;  // one rounding
+
+std::vector<float> unit(std::span<const float> vector) {
+  const double norm = norm_of(vector);
+  std::vector<float> result(vector.size());
+  for (std::size_t j = 0; j < vector.size(); ++j) result[j] = static_cast<float>(static_cast<double>(vector[j]) / norm);
+  return result;
+}
+
+double distance_of(Metric metric, std::span<const float> query, std::span<const float> stored) {
+  switch (metric) {
+    case Metric::l2: return l2_of(query, stored);
+    case Metric::ip: return -dot_of(query, stored);
+    case Metric::cosine: return 1.0 - dot_of(query, stored);
+  }
+  return 0;
+}
+
+class CodecScores : public testing::TestWithParam<CodecCase> {
+ protected:
+  static constexpr std::size_t documents = 60;
+  static constexpr std::size_t queries = 20;
+
+  [[nodiscard]] static bool integer() { return GetParam().options.kind == CodecKind::i8; }
+  [[nodiscard]] static Metric metric() { return GetParam().metric; }
+  [[nodiscard]] static std::vector<float> as_scored(std::span<const float> vector) {
+    return metric() == Metric::cosine ? unit(vector) : std::vector<float>(vector.begin(), vector.end());
+  }
+};
+
+// The query that the byte kernels see: for l2 centred as the documents are, for ip and cosine not centred.
+std::vector<float> quantised_query(const CodecCase& which, const Codec& codec, std::span<const float> query) {
+  if (which.metric == Metric::l2) return EncodedVector(codec, query).decoded(codec);
+  CodecOptions options = which.options;
+  options.centre = false;
+  const Codec plain = Codec::restore(options, which.metric, codec.dim(), {});
+  return EncodedVector(plain, query).decoded(plain);
+}
+
+// Nothing but rounding lies between score() and double arithmetic on the same codes. For floats that is the kernels' bound; for
+// bytes the sum is exact, and what rounds is the inverse rotation in decode() (2 log2(dim) + 4 additions a coordinate) and the few
+// operations on norms, scales and the mean.
+TEST_P(CodecScores, AreTheDistancesToWhatTheCodesStandFor) {
+  for (const std::size_t dim : {1UL, 2UL, 3UL, 31UL, 64UL, 100UL, 784UL}) {
+    const SampleVectors base = clustered_vectors(documents, dim, dim);
+    const SampleVectors asked = clustered_vectors(queries, dim, dim + 1000);
+    const Codec codec = Codec::train(GetParam().options, metric(), base.view());
+    const std::span<const float> mean = codec.mean();
+    PreparedQuery prepared;
+    for (std::size_t q = 0; q < queries; ++q) {
+      codec.prepare_query(asked[q], prepared);
+      const std::vector<float> query = as_scored(asked[q]);
+      const std::vector<float> seen = integer() ? quantised_query(GetParam(), codec, asked[q]) : query;
+      for (std::size_t d = 0; d < documents; ++d) {
+        const EncodedVector encoded(codec, base[d]);
+        const std::vector<float> stored = encoded.decoded(codec);
+        double expected = distance_of(metric(), seen, stored);
+        if (!mean.empty() && metric() != Metric::l2) expected += dot_of(seen, mean) - dot_of(query, mean);
+        const double lengths = norm_of(seen) + norm_of(stored) + norm_of(mean) + (metric() == Metric::cosine ? 1.0 : 0.0);
+        const double roundings = integer() ? 2 * std::log2(static_cast<double>(dim)) + 20 : static_cast<double>(dim) / 32 + 12;
+        ASSERT_NEAR(static_cast<double>(score_one(codec, prepared, encoded)), expected, roundings * u * lengths * lengths)
+            << "dim " << dim << ", query " << q << ", document " << d;
+      }
+    }
+  }
+}
+
+class IntegerCodecScores : public CodecScores {};
+
+// What quantising the query costs: each rotated coordinate is off by half a scale at most, so by Cauchy and Schwarz an inner
+// product with x by scale / 2 x sqrt(dim) x |x|.
+TEST_P(IntegerCodecScores, AreOffByTheQuerysQuantisationAtMost) {
+  constexpr std::size_t dim = 96;
+  const SampleVectors base = clustered_vectors(documents, dim, 1);
+  const SampleVectors asked = clustered_vectors(queries, dim, 2);
+  const Codec codec = Codec::train(GetParam().options, metric(), base.view());
+  double worst = 0;
+  for (std::size_t q = 0; q < queries; ++q) {
+    PreparedQuery prepared;
+    codec.prepare_query(asked[q], prepared);
+    const std::vector<float> query = as_scored(asked[q]);
+    CodecOptions options = GetParam().options;
+    options.centre = options.centre && metric() == Metric::l2;
+    const Codec of_query = Codec::restore(options, metric(), dim, options.centre ? codec.mean() : std::span<const float>{});
+    const auto scale = static_cast<double>(EncodedVector(of_query, asked[q]).factors[0]);
+    const double moved = scale / 2 * std::sqrt(static_cast<double>(dim));
+    for (std::size_t d = 0; d < documents; ++d) {
+      const EncodedVector encoded(codec, base[d]);
+      std::vector<float> stored = encoded.decoded(codec);
+      const double exact = distance_of(metric(), query, stored);
+      double bound = moved * (2 * std::sqrt(l2_of(query, stored)) + moved);
+      if (metric() != Metric::l2) {
+        // Only the product with the residual suffers: the mean's part is computed from the query itself.
+        for (std::size_t j = 0; j < codec.mean().size(); ++j) stored[j] -= codec.mean()[j];
+        bound = moved * norm_of(stored);
+      }
+      const double error = std::abs(static_cast<double>(score_one(codec, prepared, encoded)) - exact);
+      ASSERT_LE(error, bound * (1 + 1e-5) + 1e-6 * std::abs(exact)) << "query " << q << ", document " << d;
+      worst = std::max(worst, error / bound);
+    }
+  }
+  EXPECT_GT(worst, 0.001) << "the bound says nothing";
+}
+
+// Whatever the metric: that is what a graph is built on.
+TEST_P(CodecScores, OfRecordsAreSquaredDistancesBetweenThem) {
+  for (const std::size_t dim : {1UL, 33UL, 100UL, 384UL}) {
+    const SampleVectors base = clustered_vectors(documents, dim, dim);
+    const Codec codec = Codec::train(GetParam().options, metric(), base.view());
+    PreparedQuery prepared;
+    for (std::size_t a = 0; a < documents; a += 5) {
+      const EncodedVector first(codec, base[a]);
+      codec.prepare_record(first.record.data(), l2_factors(codec, first).data(), prepared);
+      const std::vector<float> one = first.decoded(codec);
+      for (std::size_t b = 0; b < documents; ++b) {
+        const EncodedVector second(codec, base[b]);
+        const std::vector<float> other = second.decoded(codec);
+        const double lengths = norm_of(one) + norm_of(other) + norm_of(codec.mean());
+        const float score = score_one(codec, prepared, second, l2_factors(codec, second));
+        ASSERT_NEAR(static_cast<double>(score), l2_of(one, other), (static_cast<double>(dim) / 32 + 40) * u * lengths * lengths)
+            << "dim " << dim << ", records " << a << " and " << b;
+        if (a == b) {
+          ASSERT_EQ(score, 0.0F) << "of a record to itself";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CodecScores, AreTheSameInAnyCompany) {
+  constexpr std::size_t dim = 70;
+  const SampleVectors base = clustered_vectors(documents, dim, 5);
+  const Codec codec = Codec::train(GetParam().options, metric(), base.view());
+  const CodeStore store = CodeStore::build(codec, base.view(), {});
+  PreparedQuery prepared;
+  codec.prepare_query(base[0], prepared);
+  std::vector<float> all(documents);
+  codec.score(prepared, store.records(), store.factors(), nullptr, documents, all.data());
+  std::vector<std::uint32_t> backwards(documents);
+  for (std::size_t i = 0; i < documents; ++i) backwards[i] = static_cast<std::uint32_t>(documents - 1 - i);
+  std::vector<float> by_id(documents);
+  store.score(prepared, backwards.data(), documents, by_id.data());
+  for (std::size_t i = 0; i < documents; ++i) {
+    ASSERT_EQ(by_id[i], all[documents - 1 - i]) << i;
+    ASSERT_EQ(all[i], score_one(codec, prepared, EncodedVector(codec, base[i]))) << i;
+  }
+}
+
+std::vector<CodecCase> integer_cases() {
+  std::vector<CodecCase> cases = codec_cases();
+  std::erase_if(cases, [](const CodecCase& which) { return which.options.kind != CodecKind::i8; });
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Codecs, IntegerCodecScores, testing::ValuesIn(integer_cases()),
+                         [](const auto& tested) { return tested.param.name(); });
+INSTANTIATE_TEST_SUITE_P(Codecs, CodecScores, testing::ValuesIn(codec_cases()),
+                         [](const auto& tested) { return tested.param.name(); });
+
+// Symmetric to the bit, and zero for a record and itself: the terms commute, and the doubled product is an exact doubling.
+RC_GTEST_PROP(RecordScores, AreSymmetricToTheBit, ()) {
+  const std::vector<CodecCase> cases = codec_cases();
+  const CodecCase& which = cases[*rc::gen::inRange<std::size_t>(0, cases.size())];
+  const auto dim = *rc::gen::inRange<std::size_t>(1, 300);
+  const SampleVectors base = clustered_vectors(8, dim, *rc::gen::arbitrary<std::uint64_t>());
+  const Codec codec = Codec::train(which.options, which.metric, base.view());
+  const EncodedVector a(codec, base[0]);
+  const EncodedVector b(codec, base[1]);
+  PreparedQuery from_a;
+  PreparedQuery from_b;
+  codec.prepare_record(a.record.data(), l2_factors(codec, a).data(), from_a);
+  codec.prepare_record(b.record.data(), l2_factors(codec, b).data(), from_b);
+  RC_ASSERT(score_one(codec, from_a, b, l2_factors(codec, b)) == score_one(codec, from_b, a, l2_factors(codec, a)));
+  RC_ASSERT(score_one(codec, from_a, a, l2_factors(codec, a)) == 0.0F);
+}
+
+// A mean and a query of whole numbers whose residuals fill exactly the range of the codes: nothing is rounded, so the constant
+// term of the centring must make the inner product exact.
+TEST(CodecCentring, IsExactForInnerProducts) {
+  constexpr std::size_t dim = 40;
+  RandomStream random(1, 1);
+  std::vector<float> mean(dim);
+  for (float& v : mean) v = static_cast<float>(random.next_below(2001)) - 1000.0F;
+  const auto draw_codes = [&] {
+    std::vector<float> codes(dim);
+    for (float& v : codes) v = static_cast<float>(random.next_below(255)) - 127.0F;
+    codes[random.next_below(dim)] = 127.0F;
+    return codes;
+  };
+  const Codec codec = Codec::restore({CodecKind::i8, false, true, 0}, Metric::ip, dim, mean);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<float> document = draw_codes();
+    std::transform(document.begin(), document.end(), mean.begin(), document.begin(), std::plus<>());
+    const std::vector<float> query = draw_codes();
+    PreparedQuery prepared;
+    codec.prepare_query(query, prepared);
+    ASSERT_EQ(static_cast<double>(score_one(codec, prepared, EncodedVector(codec, document))), -dot_of(query, document));
+  }
+}
+
+TEST(CodecCosine, PutsAZeroVectorAtDistanceOne) {
+  constexpr std::size_t dim = 50;
+  const SampleVectors base = clustered_vectors(40, dim, 3);
+  const std::vector<float> zero(dim, 0.0F);
+  for (const CodecCase& which : codec_cases()) {
+    if (which.metric != Metric::cosine) continue;
+    const Codec codec = Codec::train(which.options, which.metric, base.view());
+    PreparedQuery prepared;
+    codec.prepare_query(zero, prepared);
+    for (std::size_t d = 0; d < base.size(); ++d) {
+      ASSERT_EQ(score_one(codec, prepared, EncodedVector(codec, base[d])), 1.0F) << which.name();
+    }
+    const EncodedVector encoded(codec, zero);
+    // A centred code stands for zero only to within half a scale a coordinate, and so does the query's.
+    const double tolerance = which.options.kind == CodecKind::i8 && which.options.centre
+                                 ? 0.5 * static_cast<double>(encoded.factors[0]) * std::sqrt(50.0) +
+                                       0.5 / 127 * std::sqrt(50.0) * norm_of(codec.mean())
+                                 : 0.0;
+    for (std::size_t q = 0; q < base.size(); ++q) {
+      codec.prepare_query(base[q], prepared);
+      ASSERT_NEAR(static_cast<double>(score_one(codec, prepared, encoded)), 1.0, tolerance) << which.name();
+    }
+  }
+}
+
+// Cosine does not see lengths.
+TEST(CodecCosine, IsTheSameForAnyLength) {
+  constexpr std::size_t dim = 50;
+  const SampleVectors base = clustered_vectors(40, dim, 3);
+  SampleVectors longer = base;
+  for (std::size_t row = 0; row < base.size(); ++row) {
+    for (float& v : longer[row]) v *= std::ldexp(1.0F, static_cast<int>(row % 40) - 20);
+  }
+  for (const CodecCase& which : codec_cases()) {
+    if (which.metric != Metric::cosine) continue;
+    const Codec codec = Codec::train(which.options, which.metric, base.view());
+    for (std::size_t row = 0; row < base.size(); ++row) {
+      ASSERT_EQ(EncodedVector(codec, base[row]).record, EncodedVector(codec, longer[row]).record) << which.name() << " " << row;
+    }
+  }
+}
+
+// A query may be used with one codec after another; what the first left in the padding must not be scored.
+TEST(PreparedQueries, CanBeUsedWithAnotherCodec) {
+  for (const CodecCase& which : codec_cases()) {
+    const SampleVectors wide = clustered_vectors(5, 62, 1);
+    const SampleVectors narrow = clustered_vectors(5, 35, 2);
+    const Codec wide_codec = Codec::train(which.options, which.metric, wide.view());
+    const Codec narrow_codec = Codec::train(which.options, which.metric, narrow.view());
+    PreparedQuery used;
+    PreparedQuery fresh;
+    wide_codec.prepare_query(wide[0], used);
+    narrow_codec.prepare_query(narrow[0], used);
+    narrow_codec.prepare_query(narrow[0], fresh);
+    const EncodedVector encoded(narrow_codec, narrow[1]);
+    EXPECT_EQ(score_one(narrow_codec, used, encoded), score_one(narrow_codec, fresh, encoded)) << which.name();
+    const EncodedVector from(wide_codec, wide[2]);
+    const EncodedVector to(narrow_codec, narrow[2]);
+    wide_codec.prepare_record(from.record.data(), l2_factors(wide_codec, from).data(), used);
+    narrow_codec.prepare_record(to.record.data(), l2_factors(narrow_codec, to).data(), used);
+    EXPECT_EQ(score_one(narrow_codec, used, to, l2_factors(narrow_codec, to)), 0.0F) << which.name();
+  }
+}
+
+}  // namespace
+}  // namespace vicinal
