@@ -50,6 +50,7 @@ demo: build ## build, then measure on real images and draw recall against speed
 	@build/release/bin/vicinal_demo
 
 bench: build ## the micro benchmarks of the kernels
+	@cmake --build build/release -j $(JOBS) --target bin/vicinal_bench
 	@build/release/bin/vicinal_bench
 
 format: ## clang-format over all C++ sources

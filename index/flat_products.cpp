@@ -12,7 +12,8 @@
 namespace vicinal {
 namespace {
 
-constexpr std::size_t queries_per_block = 128;
+// Large blocks of queries, because BLAS repacks the rows for each; the products of a block of rows stay in the second-level cache.
+constexpr std::size_t most_queries_per_block = 1024;
 constexpr std::size_t rows_per_block = 1024;
 
 // BLAS runs on the calling thread: the caller's executor is what spreads the work. OpenBLAS (openmp) asks OpenMP, whose setting
@@ -39,8 +40,14 @@ class Shortlist {
   Shortlist(std::size_t k, float error) : k_(k), error_(error), most_(std::max<std::size_t>(4 * k, 512)) { rows_.reserve(most_ + rows_per_block); }
 
   void add(const float* distances, std::size_t first_row, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (distances[i] <= bound_) rows_.push_back({distances[i], static_cast<std::uint32_t>(first_row + i)});
+    // Nearly all are too far: a group is looked at one by one only where a comparison of all at once found something.
+    constexpr std::size_t group = 32;
+    for (std::size_t start = 0; start < count; start += group) {
+      const std::size_t end = std::min(count, start + group);
+      if (end - start == group && !any_within(distances + start)) continue;
+      for (std::size_t i = start; i < end; ++i) {
+        if (distances[i] <= bound_) rows_.push_back({distances[i], static_cast<std::uint32_t>(first_row + i)});
+      }
     }
     if (rows_.size() >= most_) shrink();
   }
@@ -50,6 +57,12 @@ class Shortlist {
   }
 
  private:
+  [[nodiscard]] bool any_within(const float* distances) const {
+    int within = 0;
+    for (std::size_t i = 0; i < 32; ++i) within |= distances[i] <= bound_ ? 1 : 0;
+    return within != 0;
+  }
+
   void shrink() {
     if (rows_.size() <= k_) return;
     std::nth_element(rows_.begin(), rows_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), rows_.end(),
@@ -88,6 +101,8 @@ void search_by_products(const CodeStore& codes, std::span<const float> norms, co
   const Codec& codec = codes.codec();
   const auto* rows = reinterpret_cast<const float*>(codes.records());
   const float largest = norms.empty() ? 0.0F : *std::max_element(norms.begin(), norms.end());
+  const std::size_t share = (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
+  const std::size_t queries_per_block = std::min(share, most_queries_per_block);
   const std::size_t tasks = (queries.size() + queries_per_block - 1) / queries_per_block;
   control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
     const OneBlasThread one_thread;

@@ -1,6 +1,7 @@
 #include "vicinal/quant/codec.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,6 +22,24 @@ std::size_t padded(std::size_t size, std::size_t to) { return (size + to - 1) / 
 float round_to_integer(float x) {
   constexpr float magic = 0x1.8p23F;
   return (x + magic) - magic;
+}
+
+// The largest magnitude; infinity or NaN when there is one: as integers, magnitudes are in order and those come last.
+float largest_magnitude(std::span<const float> values) {
+  std::uint32_t largest = 0;
+  for (const float v : values) largest = std::max(largest, std::bit_cast<std::uint32_t>(v) & 0x7FFF'FFFFU);
+  return std::bit_cast<float>(largest);
+}
+
+// Below this, 65,536 squares and what the kernels make of them stay finite, so that a distance is never NaN.
+constexpr float largest_byte_value = 0x1.0p54F;
+
+// The largest magnitude of a residual that is about to become bytes.
+float require_byte_range(std::span<const float> residual, const char* what) {
+  const float largest = largest_magnitude(residual);
+  if (largest <= largest_byte_value) return largest;
+  throw InvalidArgument(std::string(what) + " has values up to " + std::to_string(largest) +
+                        " after centring and rotation, i8 holds at most " + std::to_string(largest_byte_value));
 }
 
 float dot(const float* a, std::span<const float> b) {
@@ -77,15 +96,14 @@ void normalise(std::span<const float> vector, std::span<float> out) {
   for (std::size_t width = 16; width > 0; width /= 2) {
     for (std::size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
   }
-  const float norm = std::sqrt(lanes[0]);
-  const float inverse = norm > 0 && std::isfinite(norm) ? 1.0F / norm : 0.0F;
-  if (std::isfinite(inverse) && norm > 0 && std::isfinite(norm)) {
+  // Far from the ends of the range, where squares lose bits or overflow.
+  if (lanes[0] >= 0x1.0p-80F && std::isfinite(lanes[0])) {
+    const float inverse = 1.0F / std::sqrt(lanes[0]);
     for (std::size_t j = 0; j < vector.size(); ++j) out[j] = vector[j] * inverse;
     return;
   }
-  // Squares that under- or overflow: scale by the largest value first.
-  float largest = 0;
-  for (const float v : vector) largest = std::max(largest, std::abs(v));
+  // Scaled by the largest value first.
+  const float largest = largest_magnitude(vector);
   if (largest == 0) {
     std::fill(out.begin(), out.end(), 0.0F);
     return;
@@ -117,7 +135,9 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
 
 Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents, const BuildControl& control) {
   Codec codec(options, metric, documents.cols());
-  if (options.kind == CodecKind::i8 && options.centre && !documents.empty()) codec.mean_ = mean_of(documents, metric, control);
+  if (options.kind == CodecKind::i8 && options.centre) {
+    codec.mean_ = documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control);
+  }
   return codec;
 }
 
@@ -131,9 +151,8 @@ Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim
   return codec;
 }
 
-void Codec::encode_bytes(std::span<float> residual, std::byte* record, float* factors) const noexcept {
-  float largest = 0;
-  for (const float v : residual) largest = std::max(largest, std::abs(v));
+void Codec::encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const {
+  const float largest = require_byte_range(residual, "the vector");
   const float scale = largest / largest_code;
   const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::uint8_t*>(record);
@@ -213,8 +232,7 @@ float Codec::residual_norm(const std::byte* record, float scale) const noexcept 
 
 // Quantises a residual as encode_bytes does, to signed bytes, and sets `values_` and `shift_`.
 void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale, float& norm) const {
-  float largest = 0;
-  for (const float v : residual) largest = std::max(largest, std::abs(v));
+  const float largest = require_byte_range(residual, "the query");
   scale = largest / largest_code;
   const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::int8_t*>(query.values_.data());
@@ -232,16 +250,20 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
 
 namespace {
 
-void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes, std::size_t dim) {
+// Makes room for `bytes` bytes of which `used` will be written, and zeroes the padding: it may hold values of a longer query.
+void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes, std::size_t used, std::size_t dim) {
   if (values.size() != bytes) values = Array<std::byte>(bytes);
+  std::memset(values.data() + used, 0, bytes - used);
   if (scratch.size() != padded(dim, 32)) scratch = Array<float>(padded(dim, 32));
+  std::fill(scratch.data() + dim, scratch.data() + scratch.size(), 0.0F);
 }
 
 }  // namespace
 
 void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) const {
   const bool integer = kind() == CodecKind::i8;
-  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float), dim_);
+  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float),
+          integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = metric_ == Metric::l2;
   std::span<float> scratch(query.scratch_.data(), dim_);
   if (metric_ == Metric::cosine) {
@@ -276,7 +298,8 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
 
 void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
   const bool integer = kind() == CodecKind::i8;
-  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float), dim_);
+  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float),
+          integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = true;
   if (!integer) {
     decode(record, nullptr, {reinterpret_cast<float*>(query.values_.data()), dim_});
@@ -328,7 +351,8 @@ std::uint64_t Codec::fingerprint() const {
   mix(static_cast<std::uint64_t>(metric_));
   mix(dim_);
   if (kind() == CodecKind::i8) {
-    mix(options_.rotate ? options_.seed + 1 : 0);
+    mix(options_.rotate ? 1 : 0);
+    mix(options_.rotate ? options_.seed : 0);
     for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));
   }
   return hash;

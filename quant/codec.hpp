@@ -34,10 +34,16 @@ struct CodecOptions {
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
 };
 
-/// One query made ready for a codec's kernels. Reusable: after the first use with a codec, preparing allocates nothing.
+/// One query made ready for a codec's kernels. Reusable, also with another codec; preparing for the same codec again allocates
+/// nothing. Not copyable, since a copy would share its memory.
 class PreparedQuery {
  public:
   PreparedQuery() = default;
+  PreparedQuery(const PreparedQuery&) = delete;
+  PreparedQuery& operator=(const PreparedQuery&) = delete;
+  PreparedQuery(PreparedQuery&&) = default;
+  PreparedQuery& operator=(PreparedQuery&&) = default;
+  ~PreparedQuery() = default;
 
  private:
   friend class Codec;
@@ -73,13 +79,14 @@ class Codec {
   [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
 
   /// Encodes one vector (dim values): writes stride() bytes and, for i8, two factors. Cosine normalises first. `scratch` has dim
-  /// values. Throws InvalidArgument for a value that f16 cannot hold.
+  /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
   void encode(std::span<const float> vector, std::byte* record, float* factors, std::span<float> scratch) const;
 
   /// The vector a record stands for (after cosine's normalisation), dim values.
   void decode(const std::byte* record, const float* factors, std::span<float> out) const;
 
-  /// Makes `query` ready: score() then gives distances of metric() between it and records.
+  /// Makes `query` ready: score() then gives distances of metric() between it and records. Throws InvalidArgument for a query
+  /// that i8 cannot hold.
   void prepare_query(std::span<const float> vector, PreparedQuery& query) const;
 
   /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
@@ -99,7 +106,7 @@ class Codec {
 
  private:
   Codec(const CodecOptions& options, Metric metric, std::size_t dim);
-  void encode_bytes(std::span<float> residual, std::byte* record, float* factors) const noexcept;
+  void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
   void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale, float& norm) const;
 
   CodecOptions options_;

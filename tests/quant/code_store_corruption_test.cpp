@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "../core/temporary_folder.hpp"
-#include "sample_vectors.hpp"
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/code_store.hpp"
+#include "../core/temporary_folder.hpp"
+#include "sample_vectors.hpp"
 
 namespace vicinal {
 namespace {
@@ -80,8 +80,8 @@ class CodeStoreCorruption : public testing::Test {
   }
 
   // That a store changed so is refused, with these words; unchanged it loads.
-  void expect_refused(CodecKind kind, const std::function<void(Sections&)>& change, const std::string& section,
-                      const std::string& reason) const {
+  void expect_refused(CodecKind kind, const std::function<void(Sections&)>& change,
+                      const std::string& section, const std::string& reason) const {
     Sections sections = sections_of(kind);
     ASSERT_NO_THROW((void)load(sections, OpenMode::load));
     change(sections);
@@ -95,14 +95,16 @@ class CodeStoreCorruption : public testing::Test {
 };
 
 TEST_F(CodeStoreCorruption, OfTheCodec) {
-  const auto expect_codec_refused = [&](const std::function<void(Sections&)>& change, const std::string& reason) {
+  const auto expect_codec_refused = [&](const std::function<void(Sections&)>& change,
+                                        const std::string& reason) {
     expect_refused(CodecKind::i8, change, "codec", reason);
   };
   expect_codec_refused([](Sections& s) { s.codec.pop_back(); }, "wrong length");
   expect_codec_refused([](Sections& s) { s.codec.push_back('\0'); }, "wrong length");
   expect_codec_refused([](Sections& s) { s.codec.clear(); }, "wrong length");
   for (std::size_t place = reserved_at; place < 32; ++place) {
-    expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); }, "reserved bytes are not zero");
+    expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
+                         "reserved bytes are not zero");
   }
   for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{4, 255}) {
     expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
@@ -118,7 +120,8 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
     expect_codec_refused([size](Sections& s) { put(s, size_at, size); }, "beyond what the file can hold");
     expect_codec_refused([size](Sections& s) { put(s, dim_at, size); }, "beyond what the file can hold");
   }
-  expect_codec_refused([](Sections& s) { put<std::uint64_t>(s, dim_at, 0); }, "beyond what the file can hold");
+  expect_codec_refused([](Sections& s) { put<std::uint64_t>(s, dim_at, 0); },
+                       "beyond what the file can hold");
   expect_codec_refused(
       [](Sections& s) {
         put<std::uint64_t>(s, dim_at, max_byte_dim + 1);
@@ -129,55 +132,73 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
 
 TEST_F(CodeStoreCorruption, OfTheMean) {
   for (const float value : {infinity, -infinity, nan}) {
-    expect_refused(CodecKind::i8, [value](Sections& s) { s.mean->back() = value; }, "mean", "not finite");
+    expect_refused(
+        CodecKind::i8, [value](Sections& s) { s.mean->back() = value; }, "mean", "not finite");
   }
-  expect_refused(CodecKind::i8, [](Sections& s) { s.mean->pop_back(); }, "mean", "expected 70 elements");
-  expect_refused(CodecKind::i8, [](Sections& s) { s.mean.reset(); }, "mean", "missing");
+  expect_refused(
+      CodecKind::i8, [](Sections& s) { s.mean->pop_back(); }, "mean", "expected 70 elements");
+  expect_refused(
+      CodecKind::i8, [](Sections& s) { s.mean.reset(); }, "mean", "missing");
 }
 
 TEST_F(CodeStoreCorruption, OfTheCodesLength) {
   for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8}) {
-    expect_refused(kind, [](Sections& s) { s.codes.pop_back(); }, "codes", "expected");
-    expect_refused(kind, [](Sections& s) { s.codes.push_back(1); }, "codes", "expected");
-    expect_refused(kind, [](Sections& s) { s.codes.clear(); }, "codes", "");
+    expect_refused(
+        kind, [](Sections& s) { s.codes.pop_back(); }, "codes", "expected");
+    expect_refused(
+        kind, [](Sections& s) { s.codes.push_back(1); }, "codes", "expected");
+    expect_refused(
+        kind, [](Sections& s) { s.codes.clear(); }, "codes", "");
     // Fewer bytes than the file has, more than it holds at this stride.
-    expect_refused(kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); }, "codes", "shorter than size x stride");
-    expect_refused(kind, [](Sections& s) { put<std::uint64_t>(s, size_at, rows - 1); }, "codes", "expected");
+    expect_refused(
+        kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); }, "codes",
+        "shorter than size x stride");
+    expect_refused(
+        kind, [](Sections& s) { put<std::uint64_t>(s, size_at, rows - 1); }, "codes", "expected");
   }
-  expect_refused(CodecKind::f32, [](Sections& s) { put<std::uint64_t>(s, dim_at, dim + 1); }, "codes", "expected");
+  expect_refused(
+      CodecKind::f32, [](Sections& s) { put<std::uint64_t>(s, dim_at, dim + 1); }, "codes", "expected");
 }
 
 TEST_F(CodeStoreCorruption, OfFloatCodes) {
   for (const std::size_t at : {std::size_t{0}, rows * dim - 1}) {
     for (const float value : {infinity, -infinity, nan}) {
       expect_refused(
-          CodecKind::f32, [at, value](Sections& s) { std::memcpy(s.codes.data() + 4 * at, &value, 4); }, "codes", "not finite");
+          CodecKind::f32, [at, value](Sections& s) { std::memcpy(s.codes.data() + 4 * at, &value, 4); },
+          "codes", "not finite");
     }
     for (const std::uint16_t code : std::initializer_list<std::uint16_t>{0x7C00, 0xFC00, 0x7E00, 0x7FFF}) {
       expect_refused(
-          CodecKind::f16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); }, "codes", "not finite");
+          CodecKind::f16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); },
+          "codes", "not finite");
     }
     for (const std::uint16_t code : std::initializer_list<std::uint16_t>{0x7F80, 0xFF80, 0x7FC0, 0xFFFF}) {
       expect_refused(
-          CodecKind::bf16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); }, "codes", "not finite");
+          CodecKind::bf16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); },
+          "codes", "not finite");
     }
   }
 }
 
 TEST_F(CodeStoreCorruption, OfByteCodes) {
-  expect_refused(CodecKind::i8, [](Sections& s) { s.codes[0] = 0; }, "codes", "a byte that is no code");
-  expect_refused(CodecKind::i8, [](Sections& s) { s.codes.back() = 0; }, "codes", "a byte that is no code");
+  expect_refused(
+      CodecKind::i8, [](Sections& s) { s.codes[0] = 0; }, "codes", "a byte that is no code");
+  expect_refused(
+      CodecKind::i8, [](Sections& s) { s.codes.back() = 0; }, "codes", "a byte that is no code");
 }
 
 TEST_F(CodeStoreCorruption, OfTheFactors) {
   for (const float value : {infinity, nan, -1.0F}) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{1}, 2 * rows - 1}) {
       expect_refused(
-          CodecKind::i8, [at, value](Sections& s) { (*s.factors)[at] = value; }, "factors", "negative or not finite");
+          CodecKind::i8, [at, value](Sections& s) { (*s.factors)[at] = value; }, "factors",
+          "negative or not finite");
     }
   }
-  expect_refused(CodecKind::i8, [](Sections& s) { s.factors->pop_back(); }, "factors", "expected 12 elements");
-  expect_refused(CodecKind::i8, [](Sections& s) { s.factors.reset(); }, "factors", "missing");
+  expect_refused(
+      CodecKind::i8, [](Sections& s) { s.factors->pop_back(); }, "factors", "expected 12 elements");
+  expect_refused(
+      CodecKind::i8, [](Sections& s) { s.factors.reset(); }, "factors", "missing");
 }
 
 TEST_F(CodeStoreCorruption, OfASectionsType) {

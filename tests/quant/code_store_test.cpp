@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "vicinal/core/error.hpp"
+#include "vicinal/core/executor.hpp"
 #include "../core/temporary_folder.hpp"
 #include "codec_cases.hpp"
 #include "sample_vectors.hpp"
-#include "vicinal/core/error.hpp"
-#include "vicinal/core/executor.hpp"
 
 namespace vicinal {
 namespace {
@@ -102,7 +102,8 @@ TEST_P(CodeStores, FollowTheOrderGiven) {
   for (std::size_t slot = 0; slot < order.size(); ++slot) {
     ASSERT_EQ(std::memcmp(shuffled.record(slot), in_order.record(order[slot]), codec.stride()), 0) << slot;
     if (codec.has_factors()) {
-      ASSERT_EQ(std::memcmp(shuffled.factors() + 2 * slot, in_order.factors() + 2 * order[slot], 8), 0) << slot;
+      ASSERT_EQ(std::memcmp(shuffled.factors() + 2 * slot, in_order.factors() + 2 * order[slot], 8), 0)
+          << slot;
     }
   }
 }
@@ -160,7 +161,8 @@ TEST(CodeStore, NamesTheRowAndColumnThatF16CannotHold) {
     BuildControl control;
     control.executor = executor;
     EXPECT_THAT([&] { (void)CodeStore::build(codec, vectors.view(), {}, control); },
-                ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("row 613:"), HasSubstr("column 17"), HasSubstr("-70000"))));
+                ThrowsMessage<InvalidArgument>(
+                    AllOf(HasSubstr("row 613:"), HasSubstr("column 17"), HasSubstr("-70000"))));
   }
   // The row of the matrix, not the slot.
   const std::vector<std::uint32_t> order = {5, 613};
@@ -181,7 +183,8 @@ TEST(CodeStore, StopsWhenAsked) {
   source.request_stop();
   BuildControl control;
   control.stop = source.get_token();
-  EXPECT_THROW((void)CodeStore::build(Codec::restore({}, Metric::l2, 20, {}), vectors.view(), {}, control), Cancelled);
+  EXPECT_THROW((void)CodeStore::build(Codec::restore({}, Metric::l2, 20, {}), vectors.view(), {}, control),
+               Cancelled);
 }
 
 }  // namespace

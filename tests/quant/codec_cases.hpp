@@ -19,7 +19,8 @@ struct CodecCase {
 
   [[nodiscard]] std::string name() const {
     std::string text(to_string(options.kind));
-    if (options.kind == CodecKind::i8) text += std::string(options.centre ? "_centred" : "") + (options.rotate ? "_rotated" : "");
+    if (options.kind == CodecKind::i8)
+      text += std::string(options.centre ? "_centred" : "") + (options.rotate ? "_rotated" : "");
     return text + "_" + std::string(to_string(metric));
   }
 };
@@ -27,7 +28,8 @@ struct CodecCase {
 inline std::vector<CodecCase> codec_cases() {
   std::vector<CodecCase> cases;
   for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
-    for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16}) cases.push_back({{kind, true, true, 0}, metric});
+    for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16})
+      cases.push_back({{kind, true, true, 0}, metric});
     for (const bool rotate : {false, true}) {
       for (const bool centre : {false, true}) cases.push_back({{CodecKind::i8, rotate, centre, 7}, metric});
     }

@@ -28,7 +28,9 @@ void print_digest(const CodecCase& which, std::size_t dim) {
   for (std::size_t slot = 0; slot < documents; ++slot) {
     store.decode(slot, {decoded.data() + slot * dim, dim});
     const float scale = codec.has_factors() ? store.factors()[2 * slot] : 0.0F;
-    build_factors.insert(build_factors.end(), {scale, codec.has_factors() ? codec.residual_norm(store.record(slot), scale) : 0.0F});
+    build_factors.insert(
+        build_factors.end(),
+        {scale, codec.has_factors() ? codec.residual_norm(store.record(slot), scale) : 0.0F});
   }
   std::vector<std::uint32_t> ids;
   for (std::size_t i = 0; i < documents; ++i) ids.push_back(static_cast<std::uint32_t>(i * 31 % documents));
@@ -47,10 +49,11 @@ void print_digest(const CodecCase& which, std::size_t dim) {
     scores.insert(scores.end(), found.begin(), found.end());
   }
   const std::size_t factors = codec.has_factors() ? 2 * documents : 0;
-  std::printf("%s dim %zu: codec %016llx, codes %016llx, factors %016llx, decoded %016llx, scores %016llx\n", which.name().c_str(),
-              dim, static_cast<unsigned long long>(codec.fingerprint()),
-              hash_of(std::span(store.records(), documents * codec.stride())), hash_of(std::span(store.factors(), factors)),
-              hash_of(std::span<const float>(decoded)), hash_of(std::span<const float>(scores)));
+  std::printf("%s dim %zu: codec %016llx, codes %016llx, factors %016llx, decoded %016llx, scores %016llx\n",
+              which.name().c_str(), dim, static_cast<unsigned long long>(codec.fingerprint()),
+              hash_of(std::span(store.records(), documents * codec.stride())),
+              hash_of(std::span(store.factors(), factors)), hash_of(std::span<const float>(decoded)),
+              hash_of(std::span<const float>(scores)));
 }
 
 }  // namespace
@@ -59,6 +62,7 @@ void print_digest(const CodecCase& which, std::size_t dim) {
 int main() {
   std::printf("%s\n", std::string(vicinal::kernels().name).c_str());
   for (const vicinal::CodecCase& which : vicinal::codec_cases()) {
-    for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL}) vicinal::print_digest(which, dim);
+    for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL})
+      vicinal::print_digest(which, dim);
   }
 }

@@ -19,7 +19,8 @@ constexpr double u = 0x1.0p-24;  // one rounding
 std::vector<float> unit(std::span<const float> vector) {
   const double norm = norm_of(vector);
   std::vector<float> result(vector.size());
-  for (std::size_t j = 0; j < vector.size(); ++j) result[j] = static_cast<float>(static_cast<double>(vector[j]) / norm);
+  for (std::size_t j = 0; j < vector.size(); ++j)
+    result[j] = static_cast<float>(static_cast<double>(vector[j]) / norm);
   return result;
 }
 
@@ -72,9 +73,12 @@ TEST_P(CodecScores, AreTheDistancesToWhatTheCodesStandFor) {
         const std::vector<float> stored = encoded.decoded(codec);
         double expected = distance_of(metric(), seen, stored);
         if (!mean.empty() && metric() != Metric::l2) expected += dot_of(seen, mean) - dot_of(query, mean);
-        const double lengths = norm_of(seen) + norm_of(stored) + norm_of(mean) + (metric() == Metric::cosine ? 1.0 : 0.0);
-        const double roundings = integer() ? 2 * std::log2(static_cast<double>(dim)) + 20 : static_cast<double>(dim) / 32 + 12;
-        ASSERT_NEAR(static_cast<double>(score_one(codec, prepared, encoded)), expected, roundings * u * lengths * lengths)
+        const double lengths =
+            norm_of(seen) + norm_of(stored) + norm_of(mean) + (metric() == Metric::cosine ? 1.0 : 0.0);
+        const double roundings =
+            integer() ? 2 * std::log2(static_cast<double>(dim)) + 20 : static_cast<double>(dim) / 32 + 12;
+        ASSERT_NEAR(static_cast<double>(score_one(codec, prepared, encoded)), expected,
+                    roundings * u * lengths * lengths)
             << "dim " << dim << ", query " << q << ", document " << d;
       }
     }
@@ -97,7 +101,8 @@ TEST_P(IntegerCodecScores, AreOffByTheQuerysQuantisationAtMost) {
     const std::vector<float> query = as_scored(asked[q]);
     CodecOptions options = GetParam().options;
     options.centre = options.centre && metric() == Metric::l2;
-    const Codec of_query = Codec::restore(options, metric(), dim, options.centre ? codec.mean() : std::span<const float>{});
+    const Codec of_query =
+        Codec::restore(options, metric(), dim, options.centre ? codec.mean() : std::span<const float>{});
     const auto scale = static_cast<double>(EncodedVector(of_query, asked[q]).factors[0]);
     const double moved = scale / 2 * std::sqrt(static_cast<double>(dim));
     for (std::size_t d = 0; d < documents; ++d) {
@@ -133,7 +138,8 @@ TEST_P(CodecScores, OfRecordsAreSquaredDistancesBetweenThem) {
         const std::vector<float> other = second.decoded(codec);
         const double lengths = norm_of(one) + norm_of(other) + norm_of(codec.mean());
         const float score = score_one(codec, prepared, second, l2_factors(codec, second));
-        ASSERT_NEAR(static_cast<double>(score), l2_of(one, other), (static_cast<double>(dim) / 32 + 40) * u * lengths * lengths)
+        ASSERT_NEAR(static_cast<double>(score), l2_of(one, other),
+                    (static_cast<double>(dim) / 32 + 40) * u * lengths * lengths)
             << "dim " << dim << ", records " << a << " and " << b;
         if (a == b) {
           ASSERT_EQ(score, 0.0F) << "of a record to itself";
@@ -186,7 +192,8 @@ RC_GTEST_PROP(RecordScores, AreSymmetricToTheBit, ()) {
   PreparedQuery from_b;
   codec.prepare_record(a.record.data(), l2_factors(codec, a).data(), from_a);
   codec.prepare_record(b.record.data(), l2_factors(codec, b).data(), from_b);
-  RC_ASSERT(score_one(codec, from_a, b, l2_factors(codec, b)) == score_one(codec, from_b, a, l2_factors(codec, a)));
+  RC_ASSERT(score_one(codec, from_a, b, l2_factors(codec, b)) ==
+            score_one(codec, from_b, a, l2_factors(codec, a)));
   RC_ASSERT(score_one(codec, from_a, a, l2_factors(codec, a)) == 0.0F);
 }
 
@@ -210,7 +217,8 @@ TEST(CodecCentring, IsExactForInnerProducts) {
     const std::vector<float> query = draw_codes();
     PreparedQuery prepared;
     codec.prepare_query(query, prepared);
-    ASSERT_EQ(static_cast<double>(score_one(codec, prepared, EncodedVector(codec, document))), -dot_of(query, document));
+    ASSERT_EQ(static_cast<double>(score_one(codec, prepared, EncodedVector(codec, document))),
+              -dot_of(query, document));
   }
 }
 
@@ -251,7 +259,8 @@ TEST(CodecCosine, IsTheSameForAnyLength) {
     if (which.metric != Metric::cosine) continue;
     const Codec codec = Codec::train(which.options, which.metric, base.view());
     for (std::size_t row = 0; row < base.size(); ++row) {
-      ASSERT_EQ(EncodedVector(codec, base[row]).record, EncodedVector(codec, longer[row]).record) << which.name() << " " << row;
+      ASSERT_EQ(EncodedVector(codec, base[row]).record, EncodedVector(codec, longer[row]).record)
+          << which.name() << " " << row;
     }
   }
 }
@@ -269,7 +278,8 @@ TEST(PreparedQueries, CanBeUsedWithAnotherCodec) {
     narrow_codec.prepare_query(narrow[0], used);
     narrow_codec.prepare_query(narrow[0], fresh);
     const EncodedVector encoded(narrow_codec, narrow[1]);
-    EXPECT_EQ(score_one(narrow_codec, used, encoded), score_one(narrow_codec, fresh, encoded)) << which.name();
+    EXPECT_EQ(score_one(narrow_codec, used, encoded), score_one(narrow_codec, fresh, encoded))
+        << which.name();
     const EncodedVector from(wide_codec, wide[2]);
     const EncodedVector to(narrow_codec, narrow[2]);
     wide_codec.prepare_record(from.record.data(), l2_factors(wide_codec, from).data(), used);

@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "codec_cases.hpp"
-#include "sample_vectors.hpp"
 #include "vicinal/core/error.hpp"
 #include "vicinal/core/executor.hpp"
+#include "codec_cases.hpp"
+#include "sample_vectors.hpp"
 
 namespace vicinal {
 namespace {
@@ -30,16 +30,19 @@ constexpr CodecOptions plain_i8 = {CodecKind::i8, false, false, 0};
 
 TEST(CodecI8, HoldsEachOfThe255Codes) {
   std::vector<float> vector(255);
-  for (int code = -127; code <= 127; ++code) vector[static_cast<std::size_t>(code + 127)] = static_cast<float>(code);
+  for (int code = -127; code <= 127; ++code)
+    vector[static_cast<std::size_t>(code + 127)] = static_cast<float>(code);
   const Codec codec = Codec::restore(plain_i8, Metric::l2, vector.size(), {});
   for (const float factor : {1.0F, 0.5F, 0x1.0p-60F, 0x1.0p40F}) {
     std::vector<float> scaled = vector;
     for (float& v : scaled) v *= factor;
     const EncodedVector encoded(codec, scaled);
     EXPECT_EQ(encoded.factors[0], factor);
-    for (std::size_t j = 0; j < vector.size(); ++j) EXPECT_EQ(std::to_integer<int>(encoded.record[j]), static_cast<int>(j) + 1);
+    for (std::size_t j = 0; j < vector.size(); ++j)
+      EXPECT_EQ(std::to_integer<int>(encoded.record[j]), static_cast<int>(j) + 1);
     // The padding stands for zero.
-    for (std::size_t j = vector.size(); j < encoded.record.size(); ++j) EXPECT_EQ(std::to_integer<int>(encoded.record[j]), 128);
+    for (std::size_t j = vector.size(); j < encoded.record.size(); ++j)
+      EXPECT_EQ(std::to_integer<int>(encoded.record[j]), 128);
     EXPECT_EQ(encoded.decoded(codec), scaled);
   }
 }
@@ -64,7 +67,8 @@ TEST(CodecI8, RoundsToTheNearestCodeAndTiesToEven) {
 RC_GTEST_PROP(CodecI8, IsOffByHalfAScaleAtMost, ()) {
   const auto dim = *rc::gen::inRange<std::size_t>(1, 400);
   const auto seed = *rc::gen::arbitrary<std::uint64_t>();
-  const CodecOptions options = {CodecKind::i8, *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), seed};
+  const CodecOptions options = {CodecKind::i8, *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(),
+                                seed};
   const float size = std::ldexp(1.0F, *rc::gen::inRange(-90, 45));
   SampleVectors base = clustered_vectors(20, dim, seed);
   for (float& v : base.values) v *= size;
@@ -114,7 +118,8 @@ Errors errors_of(const CodecOptions& options, Metric metric, const SampleVectors
       sum += error;
       product += error * value;
     }
-    errors.worst_row = std::max(errors.worst_row, std::sqrt(l2_of(decoded, vectors[row])) / norm_of(vectors[row]));
+    errors.worst_row =
+        std::max(errors.worst_row, std::sqrt(l2_of(decoded, vectors[row])) / norm_of(vectors[row]));
   }
   const auto count = static_cast<double>(vectors.values.size());
   errors.snr_db = 10 * std::log10(signal / noise);
@@ -126,7 +131,8 @@ Errors errors_of(const CodecOptions& options, Metric metric, const SampleVectors
 // Uniform codes of step s have errors of energy s^2 / 12. The step is the largest of `dim` normal values over 127, about 2.6
 // deviations for 128 dimensions: 12 (127 / 2.6)^2 is 44.6 dB.
 TEST(CodecErrors, OfI8AreThoseOfUniformCodes) {
-  const Errors errors = errors_of({CodecKind::i8, true, true, 1}, Metric::l2, clustered_vectors(2000, 128, 9));
+  const Errors errors =
+      errors_of({CodecKind::i8, true, true, 1}, Metric::l2, clustered_vectors(2000, 128, 9));
   EXPECT_GT(errors.snr_db, 43.5);
   EXPECT_LT(errors.snr_db, 46.5);
   EXPECT_LT(std::abs(errors.bias), 0.01);
@@ -158,7 +164,8 @@ TEST(CodecErrors, AreSmallerRotatedWhereOneCoordinateIsLarge) {
 // Half a unit in the last place: 2^-11 of the value with 11 bits, 2^-8 with 8.
 TEST(CodecErrors, OfSixteenBitsAreOneRounding) {
   const SampleVectors vectors = clustered_vectors(500, 100, 5);
-  for (const auto& [kind, bound] : {std::pair{CodecKind::f16, 0x1.0p-11}, std::pair{CodecKind::bf16, 0x1.0p-8}}) {
+  for (const auto& [kind, bound] :
+       {std::pair{CodecKind::f16, 0x1.0p-11}, std::pair{CodecKind::bf16, 0x1.0p-8}}) {
     const Codec codec = Codec::train({kind, true, true, 0}, Metric::l2, vectors.view());
     for (std::size_t row = 0; row < vectors.size(); ++row) {
       const std::vector<float> decoded = EncodedVector(codec, vectors[row]).decoded(codec);
@@ -172,7 +179,8 @@ TEST(CodecErrors, OfSixteenBitsAreOneRounding) {
     EXPECT_LT(std::abs(errors.correlation), 0.02);
   }
   const Codec exact = Codec::train({}, Metric::l2, vectors.view());
-  EXPECT_EQ(EncodedVector(exact, vectors[7]).decoded(exact), std::vector<float>(vectors[7].begin(), vectors[7].end()));
+  EXPECT_EQ(EncodedVector(exact, vectors[7]).decoded(exact),
+            std::vector<float>(vectors[7].begin(), vectors[7].end()));
 }
 
 std::set<std::size_t> nearest(const CodeStore& store, std::span<const float> query, std::size_t k) {
@@ -183,7 +191,8 @@ std::set<std::size_t> nearest(const CodeStore& store, std::span<const float> que
   std::vector<std::size_t> ranked(store.size());
   std::iota(ranked.begin(), ranked.end(), std::size_t{0});
   const auto end = ranked.begin() + static_cast<std::ptrdiff_t>(k);
-  std::partial_sort(ranked.begin(), end, ranked.end(), [&](std::size_t a, std::size_t b) { return distances[a] < distances[b]; });
+  std::partial_sort(ranked.begin(), end, ranked.end(),
+                    [&](std::size_t a, std::size_t b) { return distances[a] < distances[b]; });
   return {ranked.begin(), end};
 }
 
@@ -232,12 +241,18 @@ TEST(Normalise, GivesUnitLengthAtAnySize) {
 TEST(CodecLimits, RefuseWhatF16AndBf16CannotHold) {
   const Codec f16 = Codec::restore({CodecKind::f16, true, true, 0}, Metric::l2, 3, {});
   EXPECT_NO_THROW(EncodedVector(f16, std::vector<float>{0.0F, 65519.0F, -65504.0F}));
-  EXPECT_THAT([&] { EncodedVector(f16, std::vector<float>{0.0F, 1.0F, -65520.0F}); },
-              ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("-65520"), HasSubstr("column 2"), HasSubstr("f16"))));
+  EXPECT_THAT(
+      [&] {
+        EncodedVector(f16, std::vector<float>{0.0F, 1.0F, -65520.0F});
+      },
+      ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("-65520"), HasSubstr("column 2"), HasSubstr("f16"))));
   const Codec bf16 = Codec::restore({CodecKind::bf16, true, true, 0}, Metric::l2, 2, {});
   EXPECT_NO_THROW(EncodedVector(bf16, std::vector<float>{0x1.FEp127F, 1.0F}));
-  EXPECT_THAT([&] { EncodedVector(bf16, std::vector<float>{1.0F, std::numeric_limits<float>::max()}); },
-              ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("column 1"), HasSubstr("bf16"))));
+  EXPECT_THAT(
+      [&] {
+        EncodedVector(bf16, std::vector<float>{1.0F, std::numeric_limits<float>::max()});
+      },
+      ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("column 1"), HasSubstr("bf16"))));
 }
 
 TEST(CodecLimits, RefuseWhatI8CannotHold) {
@@ -246,9 +261,12 @@ TEST(CodecLimits, RefuseWhatI8CannotHold) {
       const Codec codec = Codec::restore({CodecKind::i8, rotate, false, 0}, metric, 100, {});
       for (const float value : {0x1.0p60F, 1e30F, std::numeric_limits<float>::max()}) {
         const std::vector<float> vector(100, value);
-        EXPECT_THAT([&] { EncodedVector(codec, vector); }, ThrowsMessage<InvalidArgument>(HasSubstr("i8"))) << value;
+        EXPECT_THAT([&] { EncodedVector(codec, vector); }, ThrowsMessage<InvalidArgument>(HasSubstr("i8")))
+            << value;
         PreparedQuery prepared;
-        EXPECT_THAT([&] { codec.prepare_query(vector, prepared); }, ThrowsMessage<InvalidArgument>(HasSubstr("i8"))) << value;
+        EXPECT_THAT([&] { codec.prepare_query(vector, prepared); },
+                    ThrowsMessage<InvalidArgument>(HasSubstr("i8")))
+            << value;
       }
     }
   }
@@ -269,15 +287,21 @@ TEST(CodecLimits, KeepDistancesFinite) {
 
 TEST(CodecLimits, OfDimensions) {
   for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8}) {
-    EXPECT_THAT([&] { (void)Codec::train({kind, true, true, 0}, Metric::l2, {}); },
-                ThrowsMessage<InvalidArgument>(HasSubstr("0 dimensions")));
+    EXPECT_THAT(
+        [&] {
+          (void)Codec::train({kind, true, true, 0}, Metric::l2, {});
+        },
+        ThrowsMessage<InvalidArgument>(HasSubstr("0 dimensions")));
   }
   EXPECT_NO_THROW((void)Codec::restore(plain_i8, Metric::l2, max_byte_dim, {}));
   EXPECT_THAT([] { (void)Codec::restore(plain_i8, Metric::l2, max_byte_dim + 1, {}); },
               ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("65536"), HasSubstr("65537"))));
   EXPECT_NO_THROW((void)Codec::restore({}, Metric::l2, max_byte_dim + 1, {}));
-  EXPECT_THAT([] { (void)Codec::restore({CodecKind::i8, true, true, 0}, Metric::l2, 3, std::vector<float>(2)); },
-              ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("2 values"), HasSubstr("expected 3"))));
+  EXPECT_THAT(
+      [] {
+        (void)Codec::restore({CodecKind::i8, true, true, 0}, Metric::l2, 3, std::vector<float>(2));
+      },
+      ThrowsMessage<InvalidArgument>(AllOf(HasSubstr("2 values"), HasSubstr("expected 3"))));
 }
 
 TEST(CodecMean, IsTheSameForAnyNumberOfThreads) {
@@ -288,9 +312,11 @@ TEST(CodecMean, IsTheSameForAnyNumberOfThreads) {
     std::vector<float> unit(7);
     for (std::size_t row = 0; row < vectors.size(); ++row) {
       if (metric == Metric::cosine) normalise(vectors[row], unit);
-      for (std::size_t j = 0; j < 7; ++j) sums[j] += static_cast<double>(metric == Metric::cosine ? unit[j] : vectors[row][j]);
+      for (std::size_t j = 0; j < 7; ++j)
+        sums[j] += static_cast<double>(metric == Metric::cosine ? unit[j] : vectors[row][j]);
     }
-    for (std::size_t j = 0; j < 7; ++j) EXPECT_NEAR(static_cast<double>(inline_codec.mean()[j]), sums[j] / 20'000, 1e-6);
+    for (std::size_t j = 0; j < 7; ++j)
+      EXPECT_NEAR(static_cast<double>(inline_codec.mean()[j]), sums[j] / 20'000, 1e-6);
     for (const std::size_t threads : {1UL, 2UL, 4UL}) {
       ThreadPool pool(threads);
       BuildControl control;

@@ -15,9 +15,11 @@
 namespace vicinal {
 namespace {
 
-static_assert(f16_to_f32(0x3C00) == 1.0F && f16_to_f32(0x0001) == 0x1.0p-24F && f16_to_f32(0xFBFF) == -65504.0F);
+static_assert(f16_to_f32(0x3C00) == 1.0F && f16_to_f32(0x0001) == 0x1.0p-24F &&
+              f16_to_f32(0xFBFF) == -65504.0F);
 static_assert(f32_to_f16(1.0F) == 0x3C00 && f32_to_f16(65519.0F) == 0x7BFF && f32_to_f16(65520.0F) == 0x7C00);
-static_assert(bf16_to_f32(0x3F80) == 1.0F && f32_to_bf16(1.0F + 0x1.0p-8F) == 0x3F80 && f32_to_bf16(1.0F + 0x3.0p-8F) == 0x3F82);
+static_assert(bf16_to_f32(0x3F80) == 1.0F && f32_to_bf16(1.0F + 0x1.0p-8F) == 0x3F80 &&
+              f32_to_bf16(1.0F + 0x3.0p-8F) == 0x3F82);
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
@@ -69,12 +71,15 @@ TEST_P(Float16, RoundsToNearestAndTiesToEven) {
     const auto high = static_cast<std::uint16_t>(bits + 1);
     const double above = high == GetParam().infinity ? GetParam().beyond : GetParam().value(high);
     const auto middle = static_cast<float>((GetParam().value(low) + above) / 2);
-    ASSERT_EQ(static_cast<double>(middle), (GetParam().value(low) + above) / 2) << "the tie is not a float: " << bits;
+    ASSERT_EQ(static_cast<double>(middle), (GetParam().value(low) + above) / 2)
+        << "the tie is not a float: " << bits;
     for (const std::uint16_t sign : {std::uint16_t{0}, std::uint16_t{0x8000}}) {
       const float s = sign == 0 ? 1.0F : -1.0F;
       ASSERT_EQ(GetParam().encode(s * middle), sign | (low % 2 == 0 ? low : high)) << "tie above " << bits;
-      ASSERT_EQ(GetParam().encode(s * std::nextafter(middle, 0.0F)), sign | low) << "below the tie above " << bits;
-      ASSERT_EQ(GetParam().encode(s * std::nextafter(middle, infinity)), sign | high) << "beyond the tie above " << bits;
+      ASSERT_EQ(GetParam().encode(s * std::nextafter(middle, 0.0F)), sign | low)
+          << "below the tie above " << bits;
+      ASSERT_EQ(GetParam().encode(s * std::nextafter(middle, infinity)), sign | high)
+          << "beyond the tie above " << bits;
     }
   }
 }
@@ -92,7 +97,8 @@ TEST_P(Float16, EncodesTheNearestCode) {
     ASSERT_EQ(code >> 15, std::signbit(value) ? 1 : 0) << pattern;
     const double magnitude = std::abs(static_cast<double>(value));
     const auto magnitude_of = [](int bits) {
-      return bits == GetParam().infinity ? GetParam().beyond : GetParam().value(static_cast<std::uint16_t>(bits));
+      return bits == GetParam().infinity ? GetParam().beyond
+                                         : GetParam().value(static_cast<std::uint16_t>(bits));
     };
     const int positive = code & 0x7FFF;
     const double error = std::abs(magnitude_of(positive) - magnitude);

@@ -13,7 +13,8 @@ class GuardedMemory {
  public:
   explicit GuardedMemory(std::size_t bytes) : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) {
     usable_ = (bytes + page_ - 1) / page_ * page_;
-    void* const address = ::mmap(nullptr, usable_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const address =
+        ::mmap(nullptr, usable_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED) throw std::bad_alloc();
     begin_ = static_cast<std::byte*>(address);
     if (::mprotect(begin_ + usable_, page_, PROT_NONE) != 0) throw std::bad_alloc();

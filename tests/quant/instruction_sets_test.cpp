@@ -25,7 +25,8 @@ Digest digest_under(const std::string& cap) {
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
   std::string output;
   std::array<char, 4096> buffer{};
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), got);
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    output.append(buffer.data(), got);
   const int status = ::pclose(pipe);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) throw std::runtime_error(command + " failed");
   const std::size_t line = output.find('\n');
@@ -35,7 +36,8 @@ Digest digest_under(const std::string& cap) {
 TEST(InstructionSets, GiveTheSameBits) {
   const Digest reference = digest_under("scalar");
   EXPECT_EQ(reference.kernels, "scalar");
-  EXPECT_EQ(std::count(reference.hashes.begin(), reference.hashes.end(), '\n'), 21 * 7) << "codecs x dimensions";
+  EXPECT_EQ(std::count(reference.hashes.begin(), reference.hashes.end(), '\n'), 21 * 7)
+      << "codecs x dimensions";
   for (const Kernels& set : available_kernels()) {
     const Digest digest = digest_under(std::string(set.name));
     EXPECT_EQ(digest.kernels, set.name) << "the environment variable did not choose";

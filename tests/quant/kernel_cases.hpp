@@ -11,10 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#include "kernel_oracle.hpp"
 #include "vicinal/core/array.hpp"
 #include "vicinal/core/random.hpp"
 #include "vicinal/quant/kernels.hpp"
+#include "kernel_oracle.hpp"
 
 namespace vicinal {
 
@@ -33,10 +33,12 @@ struct FloatCase {
   bool l2;
 };
 
-inline constexpr std::array float_cases = {
-    FloatCase{"dot_f32", &Kernels::dot_f32, Stored::f32, false},    FloatCase{"l2_f32", &Kernels::l2_f32, Stored::f32, true},
-    FloatCase{"dot_f16", &Kernels::dot_f16, Stored::f16, false},    FloatCase{"l2_f16", &Kernels::l2_f16, Stored::f16, true},
-    FloatCase{"dot_bf16", &Kernels::dot_bf16, Stored::bf16, false}, FloatCase{"l2_bf16", &Kernels::l2_bf16, Stored::bf16, true}};
+inline constexpr std::array float_cases = {FloatCase{"dot_f32", &Kernels::dot_f32, Stored::f32, false},
+                                           FloatCase{"l2_f32", &Kernels::l2_f32, Stored::f32, true},
+                                           FloatCase{"dot_f16", &Kernels::dot_f16, Stored::f16, false},
+                                           FloatCase{"l2_f16", &Kernels::l2_f16, Stored::f16, true},
+                                           FloatCase{"dot_bf16", &Kernels::dot_bf16, Stored::bf16, false},
+                                           FloatCase{"l2_bf16", &Kernels::l2_bf16, Stored::bf16, true}};
 
 /// Which numbers a test draws.
 enum class Values : std::uint8_t {
@@ -54,7 +56,9 @@ inline std::uint32_t draw_bits(RandomStream& random, Stored stored, Values value
     // Any sign and fraction, exponents from 2^-14 to 2^-1.
     return static_cast<std::uint32_t>((random.next() & 0x83FFU) | ((1 + random.next_below(14)) << 10));
   }
-  const std::uint32_t fraction = stored == Stored::f32 ? 0x007F'FFFFU : stored == Stored::f16 ? 0x03FFU : 0x007FU;
+  const std::uint32_t fraction = stored == Stored::f32   ? 0x007F'FFFFU
+                                 : stored == Stored::f16 ? 0x03FFU
+                                                         : 0x007FU;
   const std::uint32_t sign = stored == Stored::f32 ? 0x8000'0000U : 0x8000U;
   const std::uint32_t exponent = sign - 1 - fraction;
   auto bits = static_cast<std::uint32_t>(random.next()) & (sign | exponent | fraction);
@@ -79,13 +83,15 @@ inline float stored_value(Stored stored, std::uint32_t bits) {
 /// A query as the kernels want it: aligned, padded with zeros.
 inline Array<float> draw_float_query(RandomStream& random, std::size_t dim, Values values) {
   Array<float> query((dim + 31) / 32 * 32);
-  for (std::size_t i = 0; i < dim; ++i) query[i] = std::bit_cast<float>(draw_bits(random, Stored::f32, values));
+  for (std::size_t i = 0; i < dim; ++i)
+    query[i] = std::bit_cast<float>(draw_bits(random, Stored::f32, values));
   return query;
 }
 
 inline Array<std::int8_t> draw_byte_query(RandomStream& random, std::size_t dim) {
   Array<std::int8_t> query((dim + 63) / 64 * 64);
-  for (std::size_t i = 0; i < dim; ++i) query[i] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
+  for (std::size_t i = 0; i < dim; ++i)
+    query[i] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
   return query;
 }
 
@@ -102,6 +108,8 @@ inline auto every_kernel_set() {
   const auto sets = available_kernels();
   return testing::ValuesIn(std::vector<Kernels>(sets.begin(), sets.end()));
 }
-inline std::string name_of_set(const testing::TestParamInfo<Kernels>& info) { return std::string(info.param.name); }
+inline std::string name_of_set(const testing::TestParamInfo<Kernels>& info) {
+  return std::string(info.param.name);
+}
 
 }  // namespace vicinal

@@ -59,8 +59,8 @@ inline float expected_l2(std::span<const float> query, std::span<const float> re
 }
 
 /// The byte kernel's result; the sum is exact.
-inline float expected_bytes(std::span<const std::int8_t> query, std::span<const std::uint8_t> record, float scale, float offset,
-                            std::int32_t shift, float weight, float constant) {
+inline float expected_bytes(std::span<const std::int8_t> query, std::span<const std::uint8_t> record,
+                            float scale, float offset, std::int32_t shift, float weight, float constant) {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < record.size(); ++i) sum += std::int64_t{query[i]} * std::int64_t{record[i]};
   const float dot = static_cast<float>(sum - shift);
@@ -72,7 +72,8 @@ inline float expected_bytes(std::span<const std::int8_t> query, std::span<const 
 
 /// The same bits; NaNs are equal whatever their payload, which processors choose differently.
 inline bool same_float(float a, float b) {
-  return (std::isnan(a) && std::isnan(b)) || std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+  return (std::isnan(a) && std::isnan(b)) ||
+         std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
 }
 
 }  // namespace vicinal

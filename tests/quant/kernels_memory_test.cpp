@@ -54,7 +54,8 @@ TEST_P(KernelReads, FloatRecordsEndAtTheirDimension) {
           (GetParam().*which.kernel)(guarded_query, dim, {base, stride, use}, count, out);
           for (std::size_t i = 0; i < count; ++i) {
             const std::span<const float> record(values.data() + (use == nullptr ? i : ids[i]) * dim, dim);
-            ASSERT_EQ(out[i], which.l2 ? expected_l2(query.span(), record) : expected_dot(query.span(), record))
+            ASSERT_EQ(out[i],
+                      which.l2 ? expected_l2(query.span(), record) : expected_dot(query.span(), record))
                 << which.name << ", dim " << dim << ", result " << i << " of " << count;
           }
         }
@@ -71,16 +72,19 @@ TEST_P(KernelReads, ByteRecordsEndAtAMultipleOf64) {
     for (std::size_t count = 0; count <= most_records; ++count) {
       const std::size_t stride = (dim + 63) / 64 * 64;
       std::byte* const base = records_.last(count * stride);
-      std::generate(base, base + count * stride, [&] { return static_cast<std::byte>(random.next_below(256)); });
+      std::generate(base, base + count * stride,
+                    [&] { return static_cast<std::byte>(random.next_below(256)); });
       std::vector<float> factors(2 * count, 0.5F);
       const float* const guarded_factors = factors_.place(std::span<const float>(factors));
       const std::vector<std::uint32_t> ids = ids_of(count);
       const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
       float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
       for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
-        GetParam().bytes(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F, count, out);
+        GetParam().bytes(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F, count,
+                         out);
         for (std::size_t i = 0; i < count; ++i) {
-          const auto* const record = reinterpret_cast<const std::uint8_t*>(base + (use == nullptr ? i : ids[i]) * stride);
+          const auto* const record =
+              reinterpret_cast<const std::uint8_t*>(base + (use == nullptr ? i : ids[i]) * stride);
           ASSERT_EQ(out[i], expected_bytes(query.span(), {record, dim}, 0.5F, 0.5F, 7, -2.0F, 3.0F))
               << "dim " << dim << ", result " << i << " of " << count;
         }

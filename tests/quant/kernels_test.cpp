@@ -35,8 +35,8 @@ struct Block {
 };
 
 // Fills record i of a block and returns its values.
-std::vector<float> fill_record(const Block& block, std::size_t i, std::size_t dim, Stored stored, Values values,
-                               RandomStream& random) {
+std::vector<float> fill_record(const Block& block, std::size_t i, std::size_t dim, Stored stored,
+                               Values values, RandomStream& random) {
   std::vector<float> drawn(dim);
   for (std::size_t j = 0; j < dim; ++j) {
     const std::uint32_t bits = draw_bits(random, stored, values);
@@ -55,7 +55,8 @@ std::vector<std::uint32_t> draw_ids(RandomStream& random, std::size_t count) {
 
 // Calls run(ids, out) for counts 0 to 20, in order and by ids, and compares with expected[record].
 template <class Run>
-void expect_results(std::span<const float> expected, RandomStream& random, const Run& run, const std::string& what) {
+void expect_results(std::span<const float> expected, RandomStream& random, const Run& run,
+                    const std::string& what) {
   for (std::size_t count = 0; count < record_count; ++count) {
     for (const bool by_id : {false, true}) {
       const std::vector<std::uint32_t> ids = draw_ids(random, count);
@@ -66,17 +67,18 @@ void expect_results(std::span<const float> expected, RandomStream& random, const
         ASSERT_PRED2(same_float, out[i], wanted)
             << what << (by_id ? ", ids" : ", in order") << ", result " << i << " of " << count;
       }
-      for (std::size_t i = count; i < out.size(); ++i) ASSERT_EQ(out[i], untouched) << what << ", beyond count " << count;
+      for (std::size_t i = count; i < out.size(); ++i)
+        ASSERT_EQ(out[i], untouched) << what << ", beyond count " << count;
     }
   }
 }
 
 class KernelSet : public testing::TestWithParam<Kernels> {
  protected:
-  static void check_floats(const Kernels& set, const FloatCase& which, std::size_t dim, Values values, std::size_t gap,
-                           std::size_t misalignment) {
-    const std::string what = std::string(which.name) + ", dim " + std::to_string(dim) + ", gap " + std::to_string(gap) +
-                             ", misaligned by " + std::to_string(misalignment);
+  static void check_floats(const Kernels& set, const FloatCase& which, std::size_t dim, Values values,
+                           std::size_t gap, std::size_t misalignment) {
+    const std::string what = std::string(which.name) + ", dim " + std::to_string(dim) + ", gap " +
+                             std::to_string(gap) + ", misaligned by " + std::to_string(misalignment);
     RandomStream random(dim, gap);
     const Array<float> query = draw_float_query(random, dim, values);
     const Block block(dim * size_of(which.stored), gap, misalignment);
@@ -193,10 +195,12 @@ TEST_P(KernelSet, BytesHaveTheBitsOfTheContract) {
         std::vector<std::uint8_t> record(dim);
         for (auto& byte : record) byte = static_cast<std::uint8_t>(random.next_below(256));
         std::memcpy(block.record(i), record.data(), dim);
-        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], shift, weight, constant));
+        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], shift,
+                                          weight, constant));
       }
       const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
-        GetParam().bytes(query.data(), dim, block.records(ids), factors.data(), shift, weight, constant, count, out);
+        GetParam().bytes(query.data(), dim, block.records(ids), factors.data(), shift, weight, constant,
+                         count, out);
       };
       expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
       if (HasFatalFailure()) return;
@@ -218,8 +222,10 @@ TEST_P(KernelSet, BytesReachTheBoundOfInt32) {
           if (std::abs(sum - shift) > std::numeric_limits<std::int32_t>::max()) continue;
           const std::vector<float> factors = {1.0F, 0.0F};
           float out = untouched;
-          GetParam().bytes(query.data(), dim, {record.data(), 0, nullptr}, factors.data(), shift, 1.0F, 0.0F, 1, &out);
-          EXPECT_EQ(out, static_cast<float>(sum - shift)) << "dim " << dim << ", " << q << " x " << x << ", shift " << shift;
+          GetParam().bytes(query.data(), dim, {record.data(), 0, nullptr}, factors.data(), shift, 1.0F, 0.0F,
+                           1, &out);
+          EXPECT_EQ(out, static_cast<float>(sum - shift))
+              << "dim " << dim << ", " << q << " x " << x << ", shift " << shift;
         }
       }
     }
@@ -233,12 +239,13 @@ RC_GTEST_PROP(KernelSets, AgreeWithTheOracleOnAnyShape, ()) {
   const auto gap = *rc::gen::inRange<std::size_t>(0, 130);
   const auto misalignment = *rc::gen::inRange<std::size_t>(0, 64);
   const FloatCase& which = float_cases[*rc::gen::inRange<std::size_t>(0, float_cases.size())];
+  const Values values = *rc::gen::element(Values::ordinary, Values::any);
   RandomStream random(*rc::gen::arbitrary<std::uint64_t>(), 0);
-  const Array<float> query = draw_float_query(random, dim, Values::any);
+  const Array<float> query = draw_float_query(random, dim, values);
   const Block block(dim * size_of(which.stored), gap, misalignment);
   std::vector<float> expected;
   for (std::size_t i = 0; i < record_count; ++i) {
-    const std::vector<float> record = fill_record(block, i, dim, which.stored, Values::any, random);
+    const std::vector<float> record = fill_record(block, i, dim, which.stored, values, random);
     expected.push_back(which.l2 ? expected_l2(query.span(), record) : expected_dot(query.span(), record));
   }
   const std::vector<std::uint32_t> ids = draw_ids(random, count);
@@ -271,8 +278,9 @@ TEST(AvailableKernels, BeginWithThePlainOnesAndHaveDistinctNames) {
 #if defined(__x86_64__)
   // What the CPU has must be used: a set that silently goes missing is not found by comparing those that are left.
   EXPECT_EQ(names.contains("avx2"), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
-  EXPECT_EQ(names.contains("avx3_vnni"), __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl") &&
-                                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"));
+  EXPECT_EQ(names.contains("avx3_vnni"),
+            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl") &&
+                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"));
 #endif
 }
 

@@ -68,7 +68,8 @@ TEST_P(Rotations, DependOnTheSeedAlone) {
   // One or two signs may well agree.
   if (GetParam() < 8) return;
   EXPECT_NE(rotated(Rotation(GetParam(), 5), vector), rotated(Rotation(GetParam(), 6), vector));
-  EXPECT_NE(rotated(Rotation(GetParam(), 5), vector), rotated(Rotation(GetParam(), 5 + (std::uint64_t{1} << 32)), vector));
+  EXPECT_NE(rotated(Rotation(GetParam(), 5), vector),
+            rotated(Rotation(GetParam(), 5 + (std::uint64_t{1} << 32)), vector));
 }
 
 class WideRotations : public testing::TestWithParam<std::size_t> {};
@@ -112,8 +113,8 @@ RC_GTEST_PROP(Rotation, IsOrthogonalInEveryDimension, ()) {
 // the file, the test prints what to write here.
 TEST(Rotation, HasTheBitsThatFilesRelyOn) {
   constexpr std::pair<std::size_t, std::uint64_t> golden[] = {
-      {1, 0xADEB6DC039F44DB0}, {2, 0x4931D441DDD3EB07}, {3, 0xDD8823FAD4690C92},
-      {64, 0x8CD9340793FBEBD9}, {100, 0x085979CC846BFA48}, {384, 0x72B469F311E8BEB9},
+      {1, 0xADEB6DC039F44DB0},   {2, 0x4931D441DDD3EB07},   {3, 0xDD8823FAD4690C92},
+      {64, 0x8CD9340793FBEBD9},  {100, 0x085979CC846BFA48}, {384, 0x72B469F311E8BEB9},
       {784, 0x4AFEC913EEC52296}, {1536, 0x592F73451E8BE022}};
   for (const auto& [dim, hash] : golden) {
     // Multiples of 1/16 from -2 to 2, drawn without any rounding.

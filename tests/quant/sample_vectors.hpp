@@ -15,7 +15,9 @@ namespace vicinal {
 struct SampleVectors {
   SampleVectors(std::size_t rows, std::size_t cols) : dim(cols), values(rows * cols) {}
   [[nodiscard]] std::size_t size() const { return values.size() / dim; }
-  [[nodiscard]] std::span<const float> operator[](std::size_t row) const { return {values.data() + row * dim, dim}; }
+  [[nodiscard]] std::span<const float> operator[](std::size_t row) const {
+    return {values.data() + row * dim, dim};
+  }
   [[nodiscard]] std::span<float> operator[](std::size_t row) { return {values.data() + row * dim, dim}; }
   [[nodiscard]] MatrixView<const float> view() const { return {values.data(), size(), dim}; }
 
