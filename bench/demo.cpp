@@ -13,6 +13,7 @@
 
 #include "vicinal/bench/demo_contestant.hpp"
 #include "vicinal/bench/fashion_mnist.hpp"
+#include "vicinal/core/error.hpp"
 #include "vicinal/core/executor.hpp"
 #include "vicinal/core/version.hpp"
 #include "vicinal/quant/kernels.hpp"
@@ -180,7 +181,16 @@ tools::Json json_of(const std::vector<Contestant>& contestants, const DemoOption
   return json;
 }
 
+void require_folder_of(const std::filesystem::path& path) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  if (!std::filesystem::is_directory(folder)) {
+    throw IoError(fmt::format("cannot write {}: there is no folder {}", path.string(), folder.string()));
+  }
+}
+
 void run(const DemoOptions& options) {
+  require_folder_of(options.svg);
+  require_folder_of(options.json);
   const auto start = std::chrono::steady_clock::now();
   const Images base = read_images(options.data / "train-images-idx3-ubyte.gz", 60'000);
   const Images queries = read_images(options.data / "t10k-images-idx3-ubyte.gz", options.queries);

@@ -6,6 +6,7 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <utility>
 
 namespace vicinal {
 
@@ -25,6 +26,17 @@ class Array {
 
  public:
   Array() = default;
+  Array(const Array&) = default;
+  Array& operator=(const Array&) = default;
+  Array(Array&& other) noexcept
+      : owner_(std::move(other.owner_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Array& operator=(Array&& other) noexcept {
+    owner_ = std::move(other.owner_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+  ~Array() = default;
   /// `size` zeroed elements in memory of its own.
   explicit Array(std::size_t size)
       : owner_(allocate_pages(checked_product(size, sizeof(T), "array"))),

@@ -30,7 +30,7 @@ bool Filter::operator()(Id id) const {
     Id id;
     bool operator()(std::monostate) const { return true; }
     bool operator()(const Bitmap& bitmap) const {
-      if (id < 0) return false;
+      // A negative id becomes a number beyond the end of every bitmap.
       const auto bit = static_cast<std::uint64_t>(id);
       return bit / 64 < bitmap.words.size() && (bitmap.words[bit / 64] >> (bit % 64) & 1U) != 0;
     }

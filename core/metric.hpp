@@ -8,7 +8,7 @@ namespace vicinal {
 /// How near two vectors are. Every metric is reported as a distance: smaller is closer.
 ///   l2       squared Euclidean distance, sum (q_i - x_i)^2
 ///   ip       minus the inner product, -<q, x> (similarity_score() gives the product back)
-///   cosine   1 - <q, x> / (|q| |x|); a zero vector is at distance 1 from everything
+///   cosine   1 - <q, x> / (|q| |x|); a zero vector is at distance 1 from everything (8-bit codes: but for their rounding)
 /// Stored in files: values never change meaning.
 enum class Metric : std::uint8_t { l2 = 0, ip = 1, cosine = 2 };
 

@@ -67,6 +67,10 @@ CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents
     throw InvalidArgument("documents have " + std::to_string(documents.cols()) + " columns, the codec has dimension " +
                           std::to_string(codec.dim()));
   }
+  const auto beyond = std::find_if(order.begin(), order.end(), [&](std::uint32_t row) { return row >= documents.rows(); });
+  if (beyond != order.end()) {
+    throw InvalidArgument("the order names row " + std::to_string(*beyond) + " of " + std::to_string(documents.rows()));
+  }
   CodeStore store;
   store.codec_ = codec;
   store.size_ = order.empty() ? documents.rows() : order.size();

@@ -133,7 +133,7 @@ class Drawing {
   }
 
   std::string render() {
-    const double height = plot_top + plot_height + 84 + legend_height();
+    const double height = plot_top + plot_height + 92 + legend_height();
     out_ = fmt::format(
         R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" height="{1:.0f}" role="img" aria-label="{2}" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif">)"
         "\n",
