@@ -1,33 +1,19 @@
 #include "vicinal/index/flat_products.hpp"
 
-#include <cblas.h>
-#include <omp.h>
-
 #include <algorithm>
-#include <cmath>
+#include <limits>
+#include <memory>
 #include <vector>
 
+#include "vicinal/index/flat_block_scorer.hpp"
 #include "vicinal/index/ranking.hpp"
 
 namespace vicinal {
 namespace {
 
-// Large blocks of queries, because BLAS repacks the rows for each; the products of a block of rows stay in the second-level cache.
+// Large blocks of queries, because what is done to a block of rows is done again for each.
 constexpr std::size_t most_queries_per_block = 1024;
-constexpr std::size_t rows_per_block = 1024;
-
-// BLAS runs on the calling thread: the caller's executor is what spreads the work. OpenBLAS (openmp) asks OpenMP, whose setting
-// belongs to the calling thread alone.
-class OneBlasThread {
- public:
-  OneBlasThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneBlasThread() { omp_set_num_threads(before_); }
-  OneBlasThread(const OneBlasThread&) = delete;
-  OneBlasThread& operator=(const OneBlasThread&) = delete;
-
- private:
-  int before_;
-};
+constexpr std::size_t bytes_pay_from = 64;  // queries that share the rounding of the rows
 
 struct Approximate {
   float distance;
@@ -37,9 +23,20 @@ struct Approximate {
 // The rows that may be among the k nearest, given distances that are off by at most `error`.
 class Shortlist {
  public:
-  Shortlist(std::size_t k, float error) : k_(k), error_(error), most_(std::max<std::size_t>(4 * k, 512)) { rows_.reserve(most_ + rows_per_block); }
+  explicit Shortlist(std::size_t k) : k_(k), most_(std::max<std::size_t>(4 * k, 512)) {}
 
+  // More rows than this would cost more to score than exact products of all.
+  void limit(std::size_t rows) { limit_ = std::max(rows, 8 * k_); }
+  [[nodiscard]] bool overflowed() const { return overflowed_; }
+
+  // Rows seen so far were off by no more than the error given before, so what was dropped stays dropped.
+  void raise_error(float error) {
+    if (error <= error_) return;
+    bound_ += 2 * (error - error_);
+    error_ = error;
+  }
   void add(const float* distances, std::size_t first_row, std::size_t count) {
+    if (overflowed_) return;
     // Nearly all are too far: a group is looked at one by one only where a comparison of all at once found something.
     constexpr std::size_t group = 32;
     for (std::size_t start = 0; start < count; start += group) {
@@ -69,98 +66,110 @@ class Shortlist {
                      [](const Approximate& a, const Approximate& b) { return a.distance < b.distance; });
     bound_ = rows_[k_ - 1].distance + 2 * error_;
     std::erase_if(rows_, [&](const Approximate& row) { return row.distance > bound_; });
-    most_ = std::max(most_, 2 * rows_.size());  // many equal distances
+    most_ = std::max(most_, 2 * rows_.size());  // many distances that cannot be told apart
+    if (rows_.size() > limit_) {
+      overflowed_ = true;
+      rows_.clear();
+    }
   }
 
   std::size_t k_;
-  float error_;
+  float error_ = 0;
   std::size_t most_;
+  std::size_t limit_ = std::numeric_limits<std::size_t>::max();
+  bool overflowed_ = false;
   float bound_ = no_distance;
   std::vector<Approximate> rows_;
 };
 
-float squared_norm(std::span<const float> vector) {
-  double sum = 0;
-  for (const float v : vector) sum += static_cast<double>(v) * static_cast<double>(v);
-  return static_cast<float>(sum);
-}
+// Answers some of a batch's queries: picks candidates by one scorer, then scores those exactly.
+class Group {
+ public:
+  Group(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries, const NeighborsView& out,
+        const SearchControl& control)
+      : codes_(codes), norms_(norms), queries_(queries), out_(out), control_(control) {}
+
+  void answer(const std::vector<std::size_t>& members, bool by_bytes, SearchStats& work) {
+    const std::unique_ptr<BlockScorer> scorer =
+        by_bytes ? byte_scorer(codes_, norms_, queries_, members) : product_scorer(codes_, norms_, queries_, members);
+    std::vector<Shortlist> shortlists(members.size(), Shortlist(out_.k()));
+    if (by_bytes) {
+      for (Shortlist& shortlist : shortlists) shortlist.limit(codes_.size() / 16);
+    }
+    for (std::size_t row = 0; row < codes_.size(); row += scorer->rows_per_block()) {
+      if (control_.must_stop()) {
+        work.stop = control_.stop_reason();
+        break;
+      }
+      const std::size_t height = std::min(scorer->rows_per_block(), codes_.size() - row);
+      scorer->take_rows(row, height);
+      for (std::size_t m = 0; m < members.size(); ++m) {
+        shortlists[m].raise_error(scorer->error(m));
+        shortlists[m].add(scorer->distances(m), row, height);
+      }
+      work.distances += members.size() * height;
+    }
+    std::vector<std::size_t> again;
+    for (std::size_t m = 0; m < members.size(); ++m) {
+      const std::vector<Approximate>& shortlist = shortlists[m].finish();
+      if (shortlists[m].overflowed()) {
+        again.push_back(members[m]);
+      } else {
+        score_exactly(shortlist, members[m], work);
+      }
+    }
+    if (!again.empty() && work.stop == StopReason::complete) answer(again, false, work);
+  }
+
+ private:
+  void score_exactly(const std::vector<Approximate>& shortlist, std::size_t query, SearchStats& work) {
+    slots_.clear();
+    for (const Approximate& candidate : shortlist) slots_.push_back(candidate.row);
+    distances_.resize(slots_.size());
+    codes_.codec().prepare_query(queries_.rows[query], prepared_);
+    codes_.score(prepared_, slots_.data(), slots_.size(), distances_.data());
+    found_.clear();
+    for (std::size_t i = 0; i < slots_.size(); ++i) found_.push_back({distances_[i], static_cast<Id>(slots_[i])});
+    write_ranked(found_, out_, query);
+    work.reranked += slots_.size();
+  }
+
+  const CodeStore& codes_;
+  std::span<const float> norms_;
+  const VectorBatch& queries_;
+  const NeighborsView& out_;
+  const SearchControl& control_;
+  PreparedQuery prepared_;
+  std::vector<std::uint32_t> slots_;
+  std::vector<float> distances_;
+  std::vector<Ranked> found_;
+};
 
 }  // namespace
 
 Array<float> squared_norms(const CodeStore& codes) {
   Array<float> norms(codes.size());
   for (std::size_t row = 0; row < codes.size(); ++row) {
-    norms[row] = squared_norm({reinterpret_cast<const float*>(codes.record(row)), codes.dim()});
+    double sum = 0;
+    const auto* values = reinterpret_cast<const float*>(codes.record(row));
+    for (std::size_t j = 0; j < codes.dim(); ++j) sum += static_cast<double>(values[j]) * static_cast<double>(values[j]);
+    norms[row] = static_cast<float>(sum);
   }
   return norms;
 }
 
 void search_by_products(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries, const NeighborsView& out,
                         const SearchControl& control, FunctionRef<void(const SearchStats&)> add_work) {
-  const std::size_t dim = codes.dim();
-  const Codec& codec = codes.codec();
-  const auto* rows = reinterpret_cast<const float*>(codes.records());
-  const float largest = norms.empty() ? 0.0F : *std::max_element(norms.begin(), norms.end());
   const std::size_t share = (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
   const std::size_t queries_per_block = std::min(share, most_queries_per_block);
   const std::size_t tasks = (queries.size() + queries_per_block - 1) / queries_per_block;
   control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
-    const OneBlasThread one_thread;
-    const std::size_t first = task * queries_per_block;
-    const std::size_t count = std::min(queries_per_block, queries.size() - first);
+    std::vector<std::size_t> members(std::min(queries_per_block, queries.size() - task * queries_per_block));
+    for (std::size_t m = 0; m < members.size(); ++m) members[m] = task * queries_per_block + m;
     SearchStats work;
-    work.queries = count;
-    std::vector<float> block(count * dim);
-    std::vector<Shortlist> shortlists;
-    for (std::size_t q = 0; q < count; ++q) {
-      const std::span<float> query(block.data() + q * dim, dim);
-      const std::span<const float> given = queries.rows[first + q];
-      if (codec.metric() == Metric::cosine) {
-        normalise(given, query);
-      } else {
-        std::copy(given.begin(), given.end(), query.begin());
-      }
-      // Higham 2002: a sum of d products is off by at most d u / (1 - d u) times the product of the norms, in any order. Both the
-      // product and the kernel may be; for l2 the norms and their sum round too.
-      const float norm = squared_norm(query);
-      const float unit = static_cast<float>(dim + 8) * 0x1.0p-24F;
-      shortlists.emplace_back(out.k(), 4 * unit * (std::sqrt(norm) * std::sqrt(largest) + norm + largest));
-    }
-    std::vector<float> products(count * rows_per_block);
-    for (std::size_t row = 0; row < codes.size(); row += rows_per_block) {
-      if (control.must_stop()) {
-        work.stop = control.stop_reason();
-        break;
-      }
-      const std::size_t height = std::min(rows_per_block, codes.size() - row);
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count), static_cast<int>(height), static_cast<int>(dim),
-                  codec.metric() == Metric::l2 ? -2.0F : -1.0F, block.data(), static_cast<int>(dim), rows + row * dim,
-                  static_cast<int>(dim), 0.0F, products.data(), static_cast<int>(height));
-      for (std::size_t q = 0; q < count; ++q) {
-        float* const distances = products.data() + q * height;
-        if (codec.metric() == Metric::l2) {
-          for (std::size_t i = 0; i < height; ++i) distances[i] += norms[row + i];
-        }
-        shortlists[q].add(distances, row, height);
-      }
-      work.distances += count * height;
-    }
-    PreparedQuery prepared;
-    std::vector<std::uint32_t> slots;
-    std::vector<float> distances;
-    std::vector<Ranked> found;
-    for (std::size_t q = 0; q < count; ++q) {
-      const std::vector<Approximate>& shortlist = shortlists[q].finish();
-      slots.clear();
-      for (const Approximate& candidate : shortlist) slots.push_back(candidate.row);
-      distances.resize(slots.size());
-      codec.prepare_query(queries.rows[first + q], prepared);
-      codes.score(prepared, slots.data(), slots.size(), distances.data());
-      found.clear();
-      for (std::size_t i = 0; i < slots.size(); ++i) found.push_back({distances[i], static_cast<Id>(slots[i])});
-      write_ranked(found, out, first + q);
-      work.reranked += slots.size();
-    }
+    work.queries = members.size();
+    Group group(codes, norms, queries, out, control);
+    group.answer(members, kernels().fast_bytes && members.size() >= bytes_pay_from && codes.dim() <= max_byte_dim, work);
     work.bytes = (work.distances + work.reranked) * codes.bytes_per_vector();
     add_work(work);
   });

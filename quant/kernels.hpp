@@ -36,6 +36,7 @@ struct Kernels {
   FloatKernel dot_f16 = nullptr, l2_f16 = nullptr;    ///< records of IEEE binary16
   FloatKernel dot_bf16 = nullptr, l2_bf16 = nullptr;  ///< records of bfloat16
   ByteKernel bytes = nullptr;
+  bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };
 inline constexpr std::size_t max_byte_dim = 65'536;
 

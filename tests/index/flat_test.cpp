@@ -46,13 +46,13 @@ TEST(Flat, ABatchIsBitForBitItsQueriesOneByOne) {
   }
 }
 
-// Distances that rounding cannot tell apart in the products: thousands of rows within it.
+// Distances that rounding cannot tell apart, to bytes or in the products: thousands of rows within it.
 TEST(Flat, NearlyEqualDistancesAreOrderedExactly) {
   Rows base = make_rows(4000, 16, 9);
   for (std::size_t i = 0; i < base.count; ++i) {
     for (std::size_t j = 0; j < base.dim; ++j) base.values[i * base.dim + j] = 1000.0F + static_cast<float>(i % 13) * 1e-4F * static_cast<float>(j % 2);
   }
-  Rows queries = make_rows(20, 16, 9, 2);
+  Rows queries = make_rows(80, 16, 9, 2);
   for (float& v : queries.values) v += 1000.0F;
   const Flat flat = flat_of(base, CodecKind::f32, Metric::l2);
   const Neighbors batch = search(flat, queries.view(), 25);

@@ -39,7 +39,7 @@ TEST(CommandInterrupt, TerminationToo) {
 
 class CommandProgress : public ::testing::Test {
  protected:
-  std::string build(CommandRunner::Terminal terminal) {
+  std::string build(Terminal terminal) {
     runner.write_vectors("base.npy", 3000, 32, 1);
     const CommandResult result = runner.run(
         {"build", "base.npy", "-o", "x.vcn", "--metric", "l2", "--spec", "hnsw(m=8, efc=100)"}, terminal);

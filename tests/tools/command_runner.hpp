@@ -19,14 +19,15 @@ struct CommandResult {
   std::string err;
 };
 
+/// Where its stderr goes: a pseudo-terminal, or a file.
+struct Terminal {
+  bool stderr_is_terminal = false;
+  bool no_color = false;
+};
+
 /// The built `vicinal`, started in a folder of its own that is removed in the end; paths are relative to it.
 class CommandRunner {
  public:
-  struct Terminal {
-    bool stderr_is_terminal = false;
-    bool no_color = false;
-  };
-
   CommandResult run(const std::vector<std::string>& arguments, Terminal terminal = {});
   /// Starts it and returns its process; wait_for() must follow. Output goes to files outside the folder.
   pid_t start(const std::vector<std::string>& arguments, Terminal terminal = {});
