@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "random_rows.hpp"
-#include "vicinal/core/executor.hpp"
+#include "thread_executor.hpp"
 #include "vicinal/index/index.hpp"
 
 namespace vicinal {
@@ -31,7 +31,7 @@ TEST(ConcurrentBuild, TheFileDoesNotDependOnTheNumberOfThreads) {
   const std::string inline_bytes = bytes_of(Index::build(base.view(), spec, Metric::cosine));
   ASSERT_FALSE(inline_bytes.empty());
   for (const std::size_t threads : {2U, 4U}) {
-    ThreadPool pool(threads);
+    ThreadExecutor pool(threads);
     BuildControl control;
     control.executor = pool;
     EXPECT_TRUE(bytes_of(Index::build(base.view(), spec, Metric::cosine, {}, control)) == inline_bytes)
@@ -41,7 +41,7 @@ TEST(ConcurrentBuild, TheFileDoesNotDependOnTheNumberOfThreads) {
 
 TEST(ConcurrentBuild, ProgressComesOnTheCallingThreadOnly) {
   const RandomRows base(700, 16, 2);
-  ThreadPool pool(4);
+  ThreadExecutor pool(4);
   BuildControl control;
   control.executor = pool;
   std::atomic<std::size_t> calls = 0, elsewhere = 0;
@@ -57,7 +57,7 @@ TEST(ConcurrentBuild, ProgressComesOnTheCallingThreadOnly) {
 
 TEST(ConcurrentBuild, AStopFromAnotherThreadThrowsCancelled) {
   const RandomRows base(3000, 16, 3);
-  ThreadPool pool(2);
+  ThreadExecutor pool(2);
   std::stop_source source;
   BuildControl control;
   control.executor = pool;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "random_rows.hpp"
-#include "vicinal/core/executor.hpp"
+#include "thread_executor.hpp"
 #include "vicinal/index/index.hpp"
 #include "vicinal/quant/kernels.hpp"
 
@@ -55,7 +55,7 @@ TEST_P(ConcurrentSearch, QueriesOfOneBatchRunOnAPool) {
   const Index index = build(GetParam(), base);
   const Neighbors expected = index.search(queries.view(), 5);
 
-  ThreadPool pool(threads);
+  ThreadExecutor pool(threads);
   SearchStats stats;
   SearchControl control;
   control.executor = pool;
@@ -67,7 +67,7 @@ TEST_P(ConcurrentSearch, QueriesOfOneBatchRunOnAPool) {
 TEST_P(ConcurrentSearch, AStopFromAnotherThreadEndsTheSearch) {
   const RandomRows base(600, 20, 5), queries(2000, 20, 6);
   const Index index = build(GetParam(), base);
-  ThreadPool pool(threads);
+  ThreadExecutor pool(threads);
   std::stop_source source;
   SearchStats stats;
   SearchControl control;

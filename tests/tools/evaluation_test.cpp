@@ -19,7 +19,7 @@ struct Fixture {
   Workload workload{{values.data(), 3, 1}, {truth.data(), 3, 2}, 2};
 };
 
-void answer_exactly(const VectorBatch& queries, NeighborsView out, const SearchControl& control) {
+constexpr auto answer_exactly = [](const VectorBatch& queries, NeighborsView out, const SearchControl& control) {
   for (std::size_t i = 0; i < queries.size(); ++i) {
     const Id first = static_cast<Id>(queries.rows[i][0]) * 10;
     out.ids[i][0] = first;
@@ -32,7 +32,7 @@ void answer_exactly(const VectorBatch& queries, NeighborsView out, const SearchC
     control.stats->hops += 2 * queries.size();
     control.stats->strategy = "by heart";
   }
-}
+};
 
 TEST(Evaluation, MedianLatencyIsThatOfTheMedianPass) {
   TimedPass fast{1e-4, {10, 20, 30, 40}}, middle{2e-4, {10, 20, 30, 140}}, slow{9e-4, {100, 200, 300, 300}};

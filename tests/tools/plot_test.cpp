@@ -35,7 +35,7 @@ std::string xml_fault(const std::string& xml) {
     const std::size_t end = xml.find('>', at);
     if (end == std::string::npos) return "a tag without end";
     const std::string tag = xml.substr(at + 1, end - at - 1);
-    static const std::regex shape(R"(/?[a-z]+( [a-zA-Z:-]+="[^"<]*")*/?)");
+    static const std::regex shape(R"(/?[a-z]+( [a-zA-Z0-9:-]+="[^"<]*")*/?)");
     if (!std::regex_match(tag, shape)) return "a malformed tag: " + tag;
     const std::string name =
         tag.substr(tag[0] == '/' ? 1 : 0, tag.find_first_of(" /", 1) - (tag[0] == '/' ? 1 : 0));
