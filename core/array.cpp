@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t cache_line = 64;
 
-std::size_t round_up(std::size_t bytes, std::size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+std::size_t round_up(std::size_t bytes, std::size_t multiple) {
+  return (bytes + multiple - 1) / multiple * multiple;
+}
 
 // Anonymous memory at a multiple of 2 MiB. mmap aligns to small pages only, so ask for one huge page more and give back what
 // lies before and after.
@@ -34,9 +36,9 @@ std::shared_ptr<std::byte> map_huge_pages(std::size_t bytes) {
 }
 
 std::shared_ptr<std::byte> allocate_zeroed(std::size_t bytes) {
-  auto* const memory = static_cast<std::byte*>(::operator new(bytes, std::align_val_t{cache_line}));
+  auto* const memory = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{cache_line}));
   std::memset(memory, 0, bytes);
-  return {memory, [](std::byte* begin) { ::operator delete(begin, std::align_val_t{cache_line}); }};
+  return {memory, [](std::byte* begin) { ::operator delete (begin, std::align_val_t{cache_line}); }};
 }
 
 }  // namespace
@@ -52,7 +54,8 @@ std::shared_ptr<std::byte> allocate_pages(std::size_t bytes) {
 std::size_t checked_product(std::size_t a, std::size_t b, const char* what) {
   std::size_t product = 0;
   if (__builtin_mul_overflow(a, b, &product)) {
-    throw InvalidArgument(std::string(what) + ": " + std::to_string(a) + " x " + std::to_string(b) + " overflows");
+    throw InvalidArgument(std::string(what) + ": " + std::to_string(a) + " x " + std::to_string(b) +
+                          " overflows");
   }
   return product;
 }

@@ -6,7 +6,6 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <utility>
 
 namespace vicinal {
 
@@ -29,7 +28,9 @@ class Array {
   Array(const Array&) = default;
   Array& operator=(const Array&) = default;
   Array(Array&& other) noexcept
-      : owner_(std::move(other.owner_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+      : owner_(std::move(other.owner_)),
+        data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
   Array& operator=(Array&& other) noexcept {
     owner_ = std::move(other.owner_);
     data_ = std::exchange(other.data_, nullptr);
@@ -43,7 +44,8 @@ class Array {
         data_(reinterpret_cast<T*>(owner_.get())),
         size_(size) {}
   /// Borrows `size` elements at `data` that `owner` keeps alive.
-  Array(std::shared_ptr<std::byte> owner, T* data, std::size_t size) : owner_(std::move(owner)), data_(data), size_(size) {}
+  Array(std::shared_ptr<std::byte> owner, T* data, std::size_t size)
+      : owner_(std::move(owner)), data_(data), size_(size) {}
 
   [[nodiscard]] T* data() { return data_; }
   [[nodiscard]] const T* data() const { return data_; }

@@ -38,7 +38,8 @@ mode_t mode_for(const std::filesystem::path& path, bool& replaces) {
 int create_unique(const std::filesystem::path& folder, mode_t mode, std::filesystem::path& path) {
   for (unsigned attempt = 0;; ++attempt) {
     const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-    path = folder / (".vcn-" + std::to_string(::getpid()) + "-" + std::to_string(now) + "-" + std::to_string(attempt) + ".tmp");
+    path = folder / (".vcn-" + std::to_string(::getpid()) + "-" + std::to_string(now) + "-" +
+                     std::to_string(attempt) + ".tmp");
     const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (descriptor >= 0) return descriptor;
     if (errno != EINTR && !(errno == EEXIST && attempt < 1000)) return -1;
@@ -115,7 +116,8 @@ void AtomicFile::commit() {
   descriptor_ = -1;
   // After EINTR the descriptor is closed nevertheless, and the bytes were synced above.
   if (::close(descriptor) != 0 && errno != EINTR) throw_io_error("cannot close", path_.string());
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_io_error("cannot rename a finished file to", path_.string());
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    throw_io_error("cannot rename a finished file to", path_.string());
   temporary_.clear();
   sync_folder(folder_of(path_));
 }

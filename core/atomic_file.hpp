@@ -18,7 +18,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(std::span<const std::byte> bytes);  ///< appends (small pieces are gathered); retries short and interrupted writes
+  void write(std::span<const std::byte>
+                 bytes);  ///< appends (small pieces are gathered); retries short and interrupted writes
   void commit();
 
  private:

@@ -22,7 +22,8 @@ bool all_zero(std::span<const std::byte> bytes) {
 std::uint64_t hash_padded(std::span<const std::byte> bytes) {
   const auto padding = zero_padding(bytes.size());
   if (padding.empty()) return hash(bytes);
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              XXH3_freeState);
   if (state == nullptr) throw std::bad_alloc();
   XXH3_64bits_reset(state.get());
   XXH3_64bits_update(state.get(), bytes.data(), bytes.size());

@@ -15,7 +15,8 @@
 namespace vicinal::container_format {
 
 // docs/format.md describes these structures byte by byte; they are stored as they lie in memory.
-static_assert(std::endian::native == std::endian::little, "the format is little-endian and is used without conversion");
+static_assert(std::endian::native == std::endian::little,
+              "the format is little-endian and is used without conversion");
 
 inline constexpr std::uint64_t alignment = 64;
 inline constexpr std::array<char, 8> file_magic = {'V', 'I', 'C', 'I', 'N', 'A', 'L', '\x1a'};
@@ -82,7 +83,9 @@ std::uint64_t hash_of_block(const Block& block) {
 }
 
 /// Bytes from the end of `length` bytes to the next multiple of 64.
-constexpr std::uint64_t padding_after(std::uint64_t length) { return (alignment - length % alignment) % alignment; }
+constexpr std::uint64_t padding_after(std::uint64_t length) {
+  return (alignment - length % alignment) % alignment;
+}
 
 /// The zeros that follow `length` bytes.
 std::span<const std::byte> zero_padding(std::uint64_t length);

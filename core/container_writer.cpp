@@ -15,19 +15,22 @@ std::size_t element_size(ElementType type) {
   return *size;
 }
 
-void ContainerWriter::add(std::string_view name, ElementType type, std::span<const std::byte> bytes, std::uint32_t version) {
+void ContainerWriter::add(std::string_view name, ElementType type, std::span<const std::byte> bytes,
+                          std::uint32_t version) {
   const std::string text(name);
   if (!valid_name(name)) {
     throw InvalidArgument("section names have 1 to " + std::to_string(most_name_bytes) +
                           " characters of a-z, 0-9, '.', '_', '/' and '-'; got '" + text + "'");
   }
-  if (std::any_of(sections_.begin(), sections_.end(), [&](const Section& section) { return section.info.name == name; })) {
+  if (std::any_of(sections_.begin(), sections_.end(),
+                  [&](const Section& section) { return section.info.name == name; })) {
     throw InvalidArgument("section '" + text + "' was added twice");
   }
   if (version == 0) throw InvalidArgument("section '" + text + "' has version 0; versions begin with 1");
   if (bytes.size() % element_size(type) != 0) {
-    throw InvalidArgument("section '" + text + "' has " + std::to_string(bytes.size()) + " bytes, not a multiple of " +
-                          std::to_string(element_size(type)) + ", the size of " + std::string(name_of_type(type)));
+    throw InvalidArgument("section '" + text + "' has " + std::to_string(bytes.size()) +
+                          " bytes, not a multiple of " + std::to_string(element_size(type)) +
+                          ", the size of " + std::string(name_of_type(type)));
   }
   sections_.push_back({{text, type, version, 0, bytes.size(), 0}, bytes, nullptr});
 }

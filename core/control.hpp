@@ -27,10 +27,11 @@ struct SearchStats {
   std::uint64_t reranked = 0;   ///< distances computed on precise rows
   std::uint64_t hops = 0;       ///< graph nodes expanded
   std::uint64_t bytes = 0;      ///< bytes of codes, adjacency and precise rows read
-  std::string strategy;         ///< how it was answered, outermost decorator first: "hnsw(ef=64) > rerank(f16, 30)"
+  std::string strategy;  ///< how it was answered, outermost decorator first: "hnsw(ef=64) > rerank(f16, 30)"
   StopReason stop = StopReason::complete;  ///< the worst over the queries
 
-  void add_work(const SearchStats& other);  ///< sums the counters, keeps the worst stop reason; strategy is untouched
+  void add_work(
+      const SearchStats& other);  ///< sums the counters, keeps the worst stop reason; strategy is untouched
 };
 
 /// How one search call runs, the same for every retriever. All members have defaults that do nothing.
@@ -38,12 +39,12 @@ struct SearchStats {
 struct SearchControl {
   using Clock = std::chrono::steady_clock;
 
-  ExecutorRef executor;                      ///< queries of the batch run on it; default inline
-  std::stop_token stop;                      ///< polled per query and during long ones
-  std::optional<Clock::time_point> deadline; ///< after it no further work is begun
+  ExecutorRef executor;                       ///< queries of the batch run on it; default inline
+  std::stop_token stop;                       ///< polled per query and during long ones
+  std::optional<Clock::time_point> deadline;  ///< after it no further work is begun
   std::uint64_t max_distances = std::numeric_limits<std::uint64_t>::max();  ///< per query
-  Filter filter;                             ///< items that may be returned
-  SearchStats* stats = nullptr;              ///< where to add this call's work
+  Filter filter;                                                            ///< items that may be returned
+  SearchStats* stats = nullptr;                                             ///< where to add this call's work
 
   [[nodiscard]] bool must_stop() const {
     return stop.stop_requested() || (deadline.has_value() && Clock::now() >= *deadline);

@@ -28,8 +28,12 @@ class ProcessThreads {
     return threads;
   }
 
-  void reserve(std::size_t workers) { change([&] { workers_ += workers; }); }
-  void release(std::size_t workers) { change([&] { workers_ -= workers; }); }
+  void reserve(std::size_t workers) {
+    change([&] { workers_ += workers; });
+  }
+  void release(std::size_t workers) {
+    change([&] { workers_ -= workers; });
+  }
 
  private:
   template <class Change>
@@ -51,8 +55,8 @@ class ProcessThreads {
 int arena_slots(std::size_t threads) {
   constexpr std::size_t most = std::numeric_limits<std::uint16_t>::max();
   if (threads == 0 || threads > most) {
-    throw InvalidArgument("a thread pool of " + std::to_string(threads) + " threads; 1 to " + std::to_string(most) +
-                          " are possible");
+    throw InvalidArgument("a thread pool of " + std::to_string(threads) + " threads; 1 to " +
+                          std::to_string(most) + " are possible");
   }
   return static_cast<int>(threads);
 }
@@ -95,7 +99,8 @@ void ThreadPool::for_each(std::size_t count, ExecutorRef::Body body) {
     // number that is in use further down its stack. The context of its own keeps foreign cancellation out.
     tbb::this_task_arena::isolate([&] {
       tbb::task_group_context context(tbb::task_group_context::isolated);
-      tbb::parallel_for(std::size_t{0}, std::min(count, arena_->threads), take_tasks, tbb::simple_partitioner(), context);
+      tbb::parallel_for(std::size_t{0}, std::min(count, arena_->threads), take_tasks,
+                        tbb::simple_partitioner(), context);
     });
   });
 }

@@ -12,7 +12,8 @@ namespace vicinal {
 /// body(task, worker) once for every task in [0, count) with worker < concurrency(), unique among the tasks running at one
 /// time, and returns when all are done. An exception thrown by a task is rethrown by for_each.
 template <class E>
-concept Executor = requires(E& executor, std::size_t count, FunctionRef<void(std::size_t, std::size_t)> body) {
+concept Executor = requires(E& executor, std::size_t count,
+                            FunctionRef<void(std::size_t, std::size_t)> body) {
   { executor.concurrency() } -> std::convertible_to<std::size_t>;
   executor.for_each(count, body);
 };
@@ -25,11 +26,13 @@ class ExecutorRef {
 
   ExecutorRef() = default;
   template <Executor E>
-    requires(!std::same_as<std::remove_cvref_t<E>, ExecutorRef>)
-  ExecutorRef(E& executor)  // NOLINT(google-explicit-constructor): borrowing is the point
+  requires(!std::same_as<std::remove_cvref_t<E>, ExecutorRef>)
+      ExecutorRef(E& executor)  // NOLINT(google-explicit-constructor): borrowing is the point
       : object_(&executor),
         concurrency_([](void* object) -> std::size_t { return static_cast<E*>(object)->concurrency(); }),
-        for_each_([](void* object, std::size_t count, Body body) { static_cast<E*>(object)->for_each(count, body); }) {}
+        for_each_([](void* object, std::size_t count, Body body) {
+          static_cast<E*>(object)->for_each(count, body);
+        }) {}
 
   [[nodiscard]] std::size_t concurrency() const { return object_ == nullptr ? 1 : concurrency_(object_); }
   void for_each(std::size_t count, Body body) const {

@@ -16,8 +16,9 @@ Filter::~Filter() = default;
 Filter Filter::id_set(std::span<const Id> ascending_ids) {
   for (std::size_t i = 1; i < ascending_ids.size(); ++i) {
     if (ascending_ids[i - 1] < ascending_ids[i]) continue;
-    throw InvalidArgument("filter ids must ascend without repeats: id " + std::to_string(ascending_ids[i]) + " at place " +
-                          std::to_string(i) + " follows id " + std::to_string(ascending_ids[i - 1]));
+    throw InvalidArgument("filter ids must ascend without repeats: id " + std::to_string(ascending_ids[i]) +
+                          " at place " + std::to_string(i) + " follows id " +
+                          std::to_string(ascending_ids[i - 1]));
   }
   if (!ascending_ids.empty() && ascending_ids.front() < 0) {
     throw InvalidArgument("filter ids must not be negative: got " + std::to_string(ascending_ids.front()));

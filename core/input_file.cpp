@@ -52,19 +52,20 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> bytes) const {
 void InputFile::require_unchanged() const {
   const std::uint64_t now = current_size();
   if (now == size_) return;
-  throw IoError("cannot read " + path_ + ": its size changed from " + std::to_string(size_) + " to " + std::to_string(now) +
-                " bytes while it was read");
+  throw IoError("cannot read " + path_ + ": its size changed from " + std::to_string(size_) + " to " +
+                std::to_string(now) + " bytes while it was read");
 }
 
 std::shared_ptr<std::byte> InputFile::map() const {
   // Anonymous pages first and the file over them: where the file ends with its last page, a zero page follows that may be read.
   const auto reserved = static_cast<std::size_t>(size_) + readable_past_end;
-  void* const address = ::mmap(nullptr, reserved, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const address =
+      ::mmap(nullptr, reserved, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) throw_io_error("cannot reserve addresses to map", path_);
   const std::shared_ptr<std::byte> pages(static_cast<std::byte*>(address),
                                          [reserved](std::byte* begin) { ::munmap(begin, reserved); });
-  if (size_ != 0 && ::mmap(address, static_cast<std::size_t>(size_), PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor_, 0) ==
-                        MAP_FAILED) {
+  if (size_ != 0 && ::mmap(address, static_cast<std::size_t>(size_), PROT_READ, MAP_PRIVATE | MAP_FIXED,
+                           descriptor_, 0) == MAP_FAILED) {
     throw_io_error("cannot map", path_);
   }
   return pages;

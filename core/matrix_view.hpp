@@ -14,13 +14,12 @@ class MatrixView {
   constexpr MatrixView() = default;
   constexpr MatrixView(T* data, std::size_t rows, std::size_t cols, std::size_t stride)
       : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
-  constexpr MatrixView(T* data, std::size_t rows, std::size_t cols)
-      : MatrixView(data, rows, cols, cols) {}
+  constexpr MatrixView(T* data, std::size_t rows, std::size_t cols) : MatrixView(data, rows, cols, cols) {}
 
   /// A view of mutable elements is a view of constant ones.
-  constexpr operator MatrixView<const T>() const  // NOLINT(google-explicit-constructor): widening, loses nothing
-    requires(!std::is_const_v<T>)
-  {
+  constexpr operator MatrixView<const T>()
+      const  // NOLINT(google-explicit-constructor): widening, loses nothing
+      requires(!std::is_const_v<T>) {
     return {data_, rows_, cols_, stride_};
   }
 

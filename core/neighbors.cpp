@@ -32,8 +32,8 @@ std::size_t common_ids(const std::vector<Id>& a, const std::vector<Id>& b) {
 
 void require_columns(MatrixView<const Id> matrix, std::size_t k, const char* what) {
   if (matrix.cols() < k) {
-    throw InvalidArgument("recall@" + std::to_string(k) + " needs " + std::to_string(k) + " columns, " + what + " have " +
-                          std::to_string(matrix.cols()));
+    throw InvalidArgument("recall@" + std::to_string(k) + " needs " + std::to_string(k) + " columns, " +
+                          what + " have " + std::to_string(matrix.cols()));
   }
 }
 

@@ -21,9 +21,9 @@ inline constexpr float no_distance = std::numeric_limits<float>::infinity();
 /// (distance, id), smaller is closer for every metric. Where fewer than k items exist (or pass the filter), the row ends in
 /// no_id / +inf and counts says how many are real: never an error, never fewer rows.
 struct NeighborsView {
-  MatrixView<Id> ids;                  ///< queries x k
-  MatrixView<float> distances;         ///< queries x k
-  std::span<std::uint32_t> counts;     ///< queries
+  MatrixView<Id> ids;               ///< queries x k
+  MatrixView<float> distances;      ///< queries x k
+  std::span<std::uint32_t> counts;  ///< queries
 
   [[nodiscard]] std::size_t size() const { return ids.rows(); }
   [[nodiscard]] std::size_t k() const { return ids.cols(); }

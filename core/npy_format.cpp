@@ -34,7 +34,8 @@ class HeaderParser {
       throw InvalidArgument(path_ + ": the NumPy header lacks one of 'descr', 'fortran_order' and 'shape'");
     }
     if (*fortran_order_) {
-      throw InvalidArgument(path_ + ": the array is in Fortran order, expected C order (save numpy.ascontiguousarray(a))");
+      throw InvalidArgument(
+          path_ + ": the array is in Fortran order, expected C order (save numpy.ascontiguousarray(a))");
     }
     return {*descr_, *shape_, 0};
   }
@@ -44,7 +45,8 @@ class HeaderParser {
     if (key == "descr" && !descr_) {
       skip_space();
       if (place_ < text_.size() && text_[place_] == '[') {
-        throw InvalidArgument(path_ + ": the array has a structured dtype, expected a plain one such as '<f4'");
+        throw InvalidArgument(path_ +
+                              ": the array has a structured dtype, expected a plain one such as '<f4'");
       }
       descr_ = string();
     } else if (key == "fortran_order" && !fortran_order_) {
@@ -87,7 +89,8 @@ class HeaderParser {
     std::uint64_t value = 0;
     for (; place_ < text_.size() && text_[place_] >= '0' && text_[place_] <= '9'; ++place_) {
       const auto digit = static_cast<std::uint64_t>(text_[place_] - '0');
-      if (__builtin_mul_overflow(value, std::uint64_t{10}, &value) || __builtin_add_overflow(value, digit, &value)) {
+      if (__builtin_mul_overflow(value, std::uint64_t{10}, &value) ||
+          __builtin_add_overflow(value, digit, &value)) {
         fail("a size below 2^64");
       }
     }
@@ -109,7 +112,8 @@ class HeaderParser {
   }
 
   void skip_space() {
-    while (place_ < text_.size() && (text_[place_] == ' ' || text_[place_] == '\n' || text_[place_] == '\t')) ++place_;
+    while (place_ < text_.size() && (text_[place_] == ' ' || text_[place_] == '\n' || text_[place_] == '\t'))
+      ++place_;
   }
   bool accept(char c) {
     skip_space();
@@ -121,8 +125,8 @@ class HeaderParser {
     if (!accept(c)) fail(std::string("'") + c + "'");
   }
   [[noreturn]] void fail(const std::string& expected) const {
-    throw InvalidArgument(path_ + ": the NumPy header is malformed at byte " + std::to_string(place_) + " of its " +
-                          std::to_string(text_.size()) + ": expected " + expected);
+    throw InvalidArgument(path_ + ": the NumPy header is malformed at byte " + std::to_string(place_) +
+                          " of its " + std::to_string(text_.size()) + ": expected " + expected);
   }
 
   std::string_view text_;
@@ -146,20 +150,21 @@ NpyHeader read_npy_header(const InputFile& file) {
   }
   const std::uint32_t version = byte(6);
   if (version < 1 || version > 3 || byte(7) != 0) {
-    throw InvalidArgument(file.path() + ": NumPy format version " + std::to_string(version) + "." + std::to_string(byte(7)) +
-                          ", expected 1.0, 2.0 or 3.0");
+    throw InvalidArgument(file.path() + ": NumPy format version " + std::to_string(version) + "." +
+                          std::to_string(byte(7)) + ", expected 1.0, 2.0 or 3.0");
   }
   const std::size_t prefix = version == 1 ? 10 : 12;
   if (file.size() < prefix) throw InvalidArgument(file.path() + ": truncated within its NumPy header");
   if (version > 1) file.read(10, std::span(start).last(2));
-  const std::size_t length = version == 1 ? byte(8) | byte(9) << 8 : byte(8) | byte(9) << 8 | byte(10) << 16 | byte(11) << 24;
+  const std::size_t length =
+      version == 1 ? byte(8) | byte(9) << 8 : byte(8) | byte(9) << 8 | byte(10) << 16 | byte(11) << 24;
   if (length > file.size() - prefix) {
-    throw InvalidArgument(file.path() + ": truncated: the NumPy header takes " + std::to_string(length) + " bytes, " +
-                          std::to_string(file.size() - prefix) + " follow");
+    throw InvalidArgument(file.path() + ": truncated: the NumPy header takes " + std::to_string(length) +
+                          " bytes, " + std::to_string(file.size() - prefix) + " follow");
   }
   if (length > most_header_bytes) {
-    throw InvalidArgument(file.path() + ": the NumPy header takes " + std::to_string(length) + " bytes, expected at most " +
-                          std::to_string(most_header_bytes));
+    throw InvalidArgument(file.path() + ": the NumPy header takes " + std::to_string(length) +
+                          " bytes, expected at most " + std::to_string(most_header_bytes));
   }
   std::string text(length, '\0');
   file.read(prefix, std::as_writable_bytes(std::span(text)));
@@ -169,7 +174,8 @@ NpyHeader read_npy_header(const InputFile& file) {
 }
 
 std::string make_npy_header(const std::string& descr, std::uint64_t rows, std::uint64_t cols) {
-  std::string text = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + to_string({rows, cols}) + ", }";
+  std::string text =
+      "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + to_string({rows, cols}) + ", }";
   const std::size_t prefix = magic.size() + 4;
   while ((prefix + text.size() + 1) % 64 != 0) text += ' ';
   text += '\n';

@@ -11,9 +11,10 @@ namespace vicinal {
 
 /// The header of a NumPy file, versions 1.0 to 3.0 (NEP 1 and numpy.lib.format). Not installed.
 struct NpyHeader {
-  std::string descr;                 ///< as written: "<f4", "|u1", ...
-  std::vector<std::uint64_t> shape;  ///< sizes, none negative; their product times the element size may overflow
-  std::uint64_t data_offset = 0;     ///< bytes from the file's start
+  std::string descr;  ///< as written: "<f4", "|u1", ...
+  std::vector<std::uint64_t>
+      shape;                      ///< sizes, none negative; their product times the element size may overflow
+  std::uint64_t data_offset = 0;  ///< bytes from the file's start
 };
 
 /// Reads and checks the header; the data's length is not yet compared with the shape. Throws InvalidArgument naming the path:

@@ -26,9 +26,10 @@ class RandomStream {
 
   /// The i-th 64-bit number of the stream.
   [[nodiscard]] constexpr std::uint64_t at(std::uint64_t i) const {
-    const auto words = philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32),
-                               static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)},
-                              {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)});
+    const auto words =
+        philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32),
+                static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)},
+               {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)});
     return std::uint64_t{words[0]} | std::uint64_t{words[1]} << 32;
   }
   /// The next number in order.

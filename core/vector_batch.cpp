@@ -13,7 +13,8 @@ namespace {
 // what infinities and NaNs have. Only and, add and or: compilers turn the loop into whole-vector code.
 bool all_finite(const float* values, std::size_t count) {
   std::uint32_t carries = 0;
-  for (std::size_t i = 0; i < count; ++i) carries |= (std::bit_cast<std::uint32_t>(values[i]) & 0x7FFFFFFFU) + 0x00800000U;
+  for (std::size_t i = 0; i < count; ++i)
+    carries |= (std::bit_cast<std::uint32_t>(values[i]) & 0x7FFFFFFFU) + 0x00800000U;
   return carries >> 31 == 0;
 }
 
@@ -21,8 +22,8 @@ bool all_finite(const float* values, std::size_t count) {
   std::size_t column = 0;
   while (std::isfinite(row[column])) ++column;
   const char* const value = std::isnan(row[column]) ? "nan" : row[column] > 0 ? "inf" : "-inf";
-  throw InvalidArgument(std::string(what) + " row " + std::to_string(row_number) + " column " + std::to_string(column) +
-                        " is " + value + ", expected a finite number");
+  throw InvalidArgument(std::string(what) + " row " + std::to_string(row_number) + " column " +
+                        std::to_string(column) + " is " + value + ", expected a finite number");
 }
 
 void require_offsets(std::span<const std::uint64_t> offsets, std::size_t rows, const char* what) {
@@ -32,8 +33,8 @@ void require_offsets(std::span<const std::uint64_t> offsets, std::size_t rows, c
   }
   for (std::size_t i = 1; i < offsets.size(); ++i) {
     if (offsets[i] >= offsets[i - 1]) continue;
-    throw InvalidArgument(noun + " offsets must ascend: offset " + std::to_string(i) + " is " + std::to_string(offsets[i]) +
-                          " after " + std::to_string(offsets[i - 1]));
+    throw InvalidArgument(noun + " offsets must ascend: offset " + std::to_string(i) + " is " +
+                          std::to_string(offsets[i]) + " after " + std::to_string(offsets[i - 1]));
   }
   if (offsets.back() != rows) {
     throw InvalidArgument(noun + " offsets end at row " + std::to_string(offsets.back()) + ", there are " +
@@ -52,7 +53,8 @@ void require_finite(MatrixView<const float> rows, const char* what) {
 void validate_batch(const VectorBatch& batch, std::size_t dim, const char* what) {
   if (batch.dim() != dim) {
     throw InvalidArgument(std::string(what) + " have " + std::to_string(batch.dim()) +
-                          (batch.dim() == 1 ? " column" : " columns") + ", the index has dimension " + std::to_string(dim));
+                          (batch.dim() == 1 ? " column" : " columns") + ", the index has dimension " +
+                          std::to_string(dim));
   }
   if (batch.multi_vector()) require_offsets(batch.offsets, batch.rows.rows(), what);
   require_finite(batch.rows, what);

@@ -10,12 +10,13 @@ namespace {
 void require_shape(NeighborsView out, std::size_t queries) {
   if (out.k() == 0) throw InvalidArgument("k is 0, expected at least 1");
   if (out.ids.rows() != queries || out.distances.rows() != queries || out.counts.size() != queries) {
-    throw InvalidArgument(fmt::format("results have {} rows of ids, {} of distances and {} counts, expected {}: one a query",
-                                      out.ids.rows(), out.distances.rows(), out.counts.size(), queries));
+    throw InvalidArgument(
+        fmt::format("results have {} rows of ids, {} of distances and {} counts, expected {}: one a query",
+                    out.ids.rows(), out.distances.rows(), out.counts.size(), queries));
   }
   if (out.distances.cols() != out.k()) {
-    throw InvalidArgument(
-        fmt::format("results have {} columns of ids and {} of distances, expected as many", out.k(), out.distances.cols()));
+    throw InvalidArgument(fmt::format("results have {} columns of ids and {} of distances, expected as many",
+                                      out.k(), out.distances.cols()));
   }
 }
 
@@ -34,7 +35,8 @@ void AnyRetriever::search(const VectorBatch& queries, NeighborsView out, const S
   if (!has_value()) throw InvalidArgument("the retriever is empty: nothing was built or opened");
   validate_batch(queries, dim(), "queries");
   if (queries.multi_vector() && !self_->takes_multi_vector()) {
-    throw InvalidArgument(fmt::format("queries are of several vectors each, \"{}\" takes one vector a query", kind()));
+    throw InvalidArgument(
+        fmt::format("queries are of several vectors each, \"{}\" takes one vector a query", kind()));
   }
   require_shape(out, queries.size());
   clear(out);
@@ -50,8 +52,8 @@ Neighbors AnyRetriever::search(const VectorBatch& queries, std::size_t k, const 
 
 void AnyRetriever::throw_wrong_params(std::string_view kind, const SearchOptions& options) {
   if (options.effort != 0) {
-    throw InvalidArgument(
-        fmt::format("search of \"{}\" was given both params and effort {}, expected one of them", kind, options.effort));
+    throw InvalidArgument(fmt::format(
+        "search of \"{}\" was given both params and effort {}, expected one of them", kind, options.effort));
   }
   throw InvalidArgument(fmt::format("search of \"{}\" was given the params of another retriever", kind));
 }

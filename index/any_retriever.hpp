@@ -21,8 +21,8 @@ class AnyRetriever {
  public:
   AnyRetriever() = default;
   template <Retriever R>
-    requires(!std::same_as<R, AnyRetriever>)
-  AnyRetriever(R retriever)  // NOLINT(google-explicit-constructor): a retriever is an AnyRetriever
+  requires(!std::same_as<R, AnyRetriever>)
+      AnyRetriever(R retriever)  // NOLINT(google-explicit-constructor): a retriever is an AnyRetriever
       : self_(std::make_shared<const Model<R>>(std::move(retriever))) {}
 
   /// An empty one has size 0, dimension 0, metric l2 and kind "", and every search throws InvalidArgument.
@@ -69,7 +69,9 @@ class AnyRetriever {
     [[nodiscard]] Metric metric() const override { return retriever.metric(); }
     [[nodiscard]] std::string_view kind() const override { return R::kind; }
     [[nodiscard]] std::size_t memory_bytes() const override { return retriever.memory_bytes(); }
-    [[nodiscard]] bool takes_multi_vector() const override { return requires { requires R::takes_multi_vector; }; }
+    [[nodiscard]] bool takes_multi_vector() const override {
+      return requires { requires R::takes_multi_vector; };
+    }
     void search(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,
                 const SearchControl& control) const override {
       typename R::Params params{};

@@ -25,7 +25,8 @@ class BuildSpace {
     codes_->codec().prepare_record(codes_->record(slot), factors, query);
   }
   /// out[i] = |record(from) - record(slots[i])|^2, where `query` was prepared from `from`. slots == nullptr: slots first, first + 1, ...
-  void score(const PreparedQuery& query, std::uint32_t from, const std::uint32_t* slots, std::size_t count, float* out) const noexcept {
+  void score(const PreparedQuery& query, std::uint32_t from, const std::uint32_t* slots, std::size_t count,
+             float* out) const noexcept {
     codes_->codec().score(query, codes_->records(), factors_, slots, count, out);
     if (extra_.empty()) return;
     for (std::size_t i = 0; i < count; ++i) {
@@ -37,7 +38,7 @@ class BuildSpace {
  private:
   const CodeStore* codes_;
   std::span<const float> extra_;
-  Array<float> own_factors_;       // {scale, |decoded residual|^2} where the store's factors hold no norm
+  Array<float> own_factors_;  // {scale, |decoded residual|^2} where the store's factors hold no norm
   const float* factors_ = nullptr;
 };
 

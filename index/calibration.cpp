@@ -46,11 +46,15 @@ std::vector<std::uint32_t> sample_rows(std::size_t rows, std::uint64_t seed) {
 class ExactSearch {
  public:
   ExactSearch(MatrixView<const float> base, Metric metric, const BuildControl& control)
-      : base_(base), metric_(metric), control_(control), block_(std::max<std::size_t>(1, cached_floats / base.stride())) {
+      : base_(base),
+        metric_(metric),
+        control_(control),
+        block_(std::max<std::size_t>(1, cached_floats / base.stride())) {
     if (metric == Metric::cosine) measure_lengths();
   }
 
-  Neighbors operator()(MatrixView<const float> queries, std::span<const std::uint32_t> absent, std::size_t k) const {
+  Neighbors operator()(MatrixView<const float> queries, std::span<const std::uint32_t> absent,
+                       std::size_t k) const {
     Neighbors truth(queries.rows(), k);
     const NeighborsView out = truth.view();
     const std::size_t groups = (queries.rows() + group_size - 1) / group_size;
@@ -79,8 +83,8 @@ class ExactSearch {
     });
   }
 
-  void search_group(MatrixView<const float> queries, std::span<const std::uint32_t> absent, std::size_t first, std::size_t count,
-                    NeighborsView out) const {
+  void search_group(MatrixView<const float> queries, std::span<const std::uint32_t> absent, std::size_t first,
+                    std::size_t count, NeighborsView out) const {
     const std::size_t padded = (base_.cols() + 31) / 32 * 32;
     Array<float> prepared(count * padded);
     for (std::size_t i = 0; i < count; ++i) {
@@ -100,7 +104,8 @@ class ExactSearch {
         score(prepared.data() + i * padded, begin, rows, distances.data());
         const std::uint32_t skipped = absent.empty() ? no_row : absent[first + i];
         for (std::size_t r = 0; r < rows; ++r) {
-          if (distances[r] <= nearest[i].worst() && begin + r != skipped) nearest[i].add(distances[r], static_cast<Id>(begin + r));
+          if (distances[r] <= nearest[i].worst() && begin + r != skipped)
+            nearest[i].add(distances[r], static_cast<Id>(begin + r));
         }
       }
     }
@@ -109,12 +114,14 @@ class ExactSearch {
 
   // The distances of rows [begin, begin + rows).
   void score(const float* query, std::size_t begin, std::size_t rows, float* out) const {
-    const Records records{reinterpret_cast<const std::byte*>(base_.row_data(begin)), base_.stride() * sizeof(float), nullptr};
+    const Records records{reinterpret_cast<const std::byte*>(base_.row_data(begin)),
+                          base_.stride() * sizeof(float), nullptr};
     const Kernels& kernel = kernels();
     (metric_ == Metric::l2 ? kernel.l2_f32 : kernel.dot_f32)(query, base_.cols(), records, rows, out);
     for (std::size_t r = 0; r < rows; ++r) {
       if (metric_ == Metric::ip) out[r] = -out[r];
-      if (metric_ == Metric::cosine) out[r] = lengths_[begin + r] > 0 ? 1.0F - out[r] / lengths_[begin + r] : 1.0F;
+      if (metric_ == Metric::cosine)
+        out[r] = lengths_[begin + r] > 0 ? 1.0F - out[r] / lengths_[begin + r] : 1.0F;
       // Sums of huge values: not a number has no place in an order.
       if (std::isnan(out[r])) out[r] = no_distance;
     }
@@ -131,25 +138,30 @@ class ExactSearch {
 
 std::size_t Calibration::effort_for(double target) const {
   if (!(target > 0 && target <= 1)) {
-    throw InvalidArgument(fmt::format("the target recall is {}, expected a number above 0 and at most 1", target));
+    throw InvalidArgument(
+        fmt::format("the target recall is {}, expected a number above 0 and at most 1", target));
   }
   if (points.empty()) throw InvalidArgument("the calibration has no points");
-  const auto reaching = std::ranges::find_if(points, [&](const Point& point) { return point.recall >= target; });
+  const auto reaching =
+      std::ranges::find_if(points, [&](const Point& point) { return point.recall >= target; });
   if (reaching == points.end()) return points.back().effort;
   if (reaching == points.begin()) return points.front().effort;
   const Point& below = *std::prev(reaching);
   const double share = (target - below.recall) / (reaching->recall - below.recall);
-  return below.effort + static_cast<std::size_t>(std::ceil(share * static_cast<double>(reaching->effort - below.effort)));
+  return below.effort +
+         static_cast<std::size_t>(std::ceil(share * static_cast<double>(reaching->effort - below.effort)));
 }
 
 std::size_t Calibration::effort_for(double target, std::size_t wanted_k) const {
   const std::size_t effort = effort_for(target);
   if (wanted_k <= k) return effort;
-  return static_cast<std::size_t>(std::ceil(static_cast<double>(effort) * static_cast<double>(wanted_k) / static_cast<double>(k)));
+  return static_cast<std::size_t>(
+      std::ceil(static_cast<double>(effort) * static_cast<double>(wanted_k) / static_cast<double>(k)));
 }
 
-std::optional<Calibration> calibrate(MatrixView<const float> base, Metric metric, MatrixView<const float> queries,
-                                     std::uint64_t seed, CalibratedSearch search, const BuildControl& control) {
+std::optional<Calibration> calibrate(MatrixView<const float> base, Metric metric,
+                                     MatrixView<const float> queries, std::uint64_t seed,
+                                     CalibratedSearch search, const BuildControl& control) {
   Calibration calibration;
   calibration.given_queries = !queries.empty();
   std::vector<std::uint32_t> absent;

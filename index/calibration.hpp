@@ -26,9 +26,9 @@ struct Calibration {
     friend bool operator==(const Point&, const Point&) = default;
   };
   std::size_t k = 0;
-  std::size_t queries = 0;    ///< sample size
-  bool given_queries = false; ///< measured on queries of the caller's, not on rows of the base
-  std::vector<Point> points;  ///< ascending effort and recall
+  std::size_t queries = 0;     ///< sample size
+  bool given_queries = false;  ///< measured on queries of the caller's, not on rows of the base
+  std::vector<Point> points;   ///< ascending effort and recall
 
   /// The smallest effort whose recall is at least `target`, interpolated between points; the largest measured effort when none
   /// reaches it. Recall grows ever more slowly with effort, so the straight line between two points asks for a little too much
@@ -42,14 +42,16 @@ struct Calibration {
 
 /// What is measured: fills `out` with the results at an effort. Without `absent` a plain search; else query i is row absent[i]
 /// of the base and must act as if that row had never been indexed.
-using CalibratedSearch = FunctionRef<void(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
-                                          std::size_t effort, const SearchControl& control)>;
+using CalibratedSearch =
+    FunctionRef<void(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
+                     std::size_t effort, const SearchControl& control)>;
 
 /// Measures the recall@10 of `search` against the exact neighbours in `base` (distances on f32) at rising efforts until it is
 /// as good as exact. On `queries`; when there are none, on up to 500 rows of the base that `seed` chooses. Nothing when there is
 /// nothing to measure: one row and no queries. The result depends on the arguments alone, not on the number of threads.
 /// O(queries x rows x dim). Throws InvalidArgument (queries of another dimension, or not finite), Cancelled.
-std::optional<Calibration> calibrate(MatrixView<const float> base, Metric metric, MatrixView<const float> queries,
-                                     std::uint64_t seed, CalibratedSearch search, const BuildControl& control = {});
+std::optional<Calibration> calibrate(MatrixView<const float> base, Metric metric,
+                                     MatrixView<const float> queries, std::uint64_t seed,
+                                     CalibratedSearch search, const BuildControl& control = {});
 
 }  // namespace vicinal

@@ -48,7 +48,9 @@ class SingleThreaded {
   int before_;
 };
 
-std::string_view name_of(Metric metric) { return metric == Metric::l2 ? "METRIC_L2" : "METRIC_INNER_PRODUCT"; }
+std::string_view name_of(Metric metric) {
+  return metric == Metric::l2 ? "METRIC_L2" : "METRIC_INNER_PRODUCT";
+}
 
 std::size_t code_bytes(const faiss::Index& index) {
   try {
@@ -83,7 +85,8 @@ struct FaissRetriever::Structure {
   // The id of what the core calls `label`; negative when it has none.
   [[nodiscard]] Id id_of(Label label) const {
     for (auto map = id_maps.rbegin(); map != id_maps.rend() && label >= 0; ++map) {
-      label = static_cast<std::size_t>(label) < (*map)->size() ? (**map)[static_cast<std::size_t>(label)] : Label{-1};
+      label = static_cast<std::size_t>(label) < (*map)->size() ? (**map)[static_cast<std::size_t>(label)]
+                                                               : Label{-1};
     }
     return label;
   }
@@ -93,7 +96,7 @@ struct FaissRetriever::Structure {
   const faiss::IndexIVF* ivf = nullptr;
   const faiss::Index* scannable = nullptr;  // has a distance computer with the core's labels
   Type type = Type::other;
-  bool selects = false;  // takes an IDSelector
+  bool selects = false;                                     // takes an IDSelector
   std::vector<const faiss::IndexPreTransform*> transforms;  // outermost first
   std::vector<const std::vector<Label>*> id_maps;           // outermost first
 
@@ -112,14 +115,18 @@ struct FaissRetriever::Structure {
       type = Type::ivf;
       ivf = dynamic_cast<const faiss::IndexIVF*>(core);
       selects = (core_is<faiss::IndexIVFFlat>() && !core_is<faiss::IndexIVFFlatDedup>()) ||
-                core_is<faiss::IndexIVFScalarQuantizer>() || (core_is<faiss::IndexIVFPQ>() && !core_is<faiss::IndexIVFPQR>());
-    } else if ((core_is<faiss::IndexFlat>() && !core_is<faiss::IndexFlat1D>()) || core_is<faiss::IndexScalarQuantizer>()) {
+                core_is<faiss::IndexIVFScalarQuantizer>() ||
+                (core_is<faiss::IndexIVFPQ>() && !core_is<faiss::IndexIVFPQR>());
+    } else if ((core_is<faiss::IndexFlat>() && !core_is<faiss::IndexFlat1D>()) ||
+               core_is<faiss::IndexScalarQuantizer>()) {
       type = Type::exhaustive;
       selects = true;
     }
     if (type == Type::ivf) return;  // Its labels are not positions.
     const auto* refined = dynamic_cast<const faiss::IndexRefine*>(core);
-    const faiss::Index* candidate = hnsw != nullptr ? hnsw->storage : refined != nullptr ? refined->refine_index : core;
+    const faiss::Index* candidate = hnsw != nullptr      ? hnsw->storage
+                                    : refined != nullptr ? refined->refine_index
+                                                         : core;
     try {
       const std::unique_ptr<faiss::DistanceComputer> computer(candidate->get_distance_computer());
       scannable = candidate;
@@ -133,7 +140,11 @@ struct FaissRetriever::Structure {
 class FaissRetriever::Block {
  public:
   Block(const Structure& structure, Metric metric, std::size_t effort, const SearchControl& control)
-      : structure_(structure), metric_(metric), effort_(effort), control_(control), selector_(structure, control.filter) {}
+      : structure_(structure),
+        metric_(metric),
+        effort_(effort),
+        control_(control),
+        selector_(structure, control.filter) {}
 
   void search(MatrixView<const float> queries, std::size_t first, NeighborsView out, SearchStats& work) {
     const auto total = static_cast<std::size_t>(structure_.core->ntotal);
@@ -197,7 +208,8 @@ class FaissRetriever::Block {
       const float* const transformed = transform->apply_chain(count, vectors.data());
       if (transformed == vectors.data()) continue;
       const std::unique_ptr<const float[]> owner(transformed);
-      vectors.assign(transformed, transformed + queries.rows() * static_cast<std::size_t>(transform->index->d));
+      vectors.assign(transformed,
+                     transformed + queries.rows() * static_cast<std::size_t>(transform->index->d));
     }
     return vectors;
   }
@@ -211,7 +223,9 @@ class FaissRetriever::Block {
     faiss::SearchParametersIVF lists;
     faiss::SearchParameters* params = nullptr;
     if (structure_.hnsw != nullptr && structure_.selects) {
-      graph.efSearch = static_cast<int>(effort != 0 ? std::min(effort, most_effort) : static_cast<std::size_t>(structure_.hnsw->hnsw.efSearch));
+      graph.efSearch =
+          static_cast<int>(effort != 0 ? std::min(effort, most_effort)
+                                       : static_cast<std::size_t>(structure_.hnsw->hnsw.efSearch));
       graph.check_relative_distance = structure_.hnsw->hnsw.check_relative_distance;
       params = &graph;
     } else if (structure_.ivf != nullptr) {
@@ -222,7 +236,8 @@ class FaissRetriever::Block {
       params = &plain;
     }
     if (params != nullptr && structure_.selects && !control_.filter.passes_all()) params->sel = &selector_;
-    structure_.core->search(static_cast<Label>(queries), vectors, static_cast<Label>(k), distances_.data(), labels_.data(), params);
+    structure_.core->search(static_cast<Label>(queries), vectors, static_cast<Label>(k), distances_.data(),
+                            labels_.data(), params);
   }
 
   // What passes of query i's `fetched` results.
@@ -236,17 +251,20 @@ class FaissRetriever::Block {
   }
 
   // The first fetch found too few items that pass: looks at all of them, the cheapest way that this index has.
-  std::vector<Ranked> complete(const float* vector, std::size_t k, std::size_t wanted, std::size_t fetched, SearchStats& work) {
+  std::vector<Ranked> complete(const float* vector, std::size_t k, std::size_t wanted, std::size_t fetched,
+                               SearchStats& work) {
     if (structure_.scannable != nullptr) return scan(vector, k, work);
     const auto total = static_cast<std::size_t>(structure_.core->ntotal);
     const std::size_t lists = structure_.ivf == nullptr ? effort_ : structure_.ivf->nlist;
     std::vector<Ranked> found;
     for (;;) {
       // An IVF index that probes every list with a selector leaves nothing out.
-      if (structure_.ivf == nullptr || !structure_.selects) fetched = fetched > total / 2 ? total : 2 * fetched;
+      if (structure_.ivf == nullptr || !structure_.selects)
+        fetched = fetched > total / 2 ? total : 2 * fetched;
       fetch(vector, 1, fetched, lists);
       found = collect(0, fetched);
-      if (found.size() >= wanted || fetched == total || (structure_.ivf != nullptr && structure_.selects)) return found;
+      if (found.size() >= wanted || fetched == total || (structure_.ivf != nullptr && structure_.selects))
+        return found;
       if (stopped(work)) return found;
     }
   }
@@ -285,35 +303,45 @@ class FaissRetriever::Block {
   std::vector<float> distances_;
 };
 
-FaissRetriever::FaissRetriever(std::shared_ptr<const faiss::Index> index, Metric metric) : index_(std::move(index)), metric_(metric) {
+FaissRetriever::FaissRetriever(std::shared_ptr<const faiss::Index> index, Metric metric)
+    : index_(std::move(index)), metric_(metric) {
   if (index_ == nullptr) throw InvalidArgument("the FAISS index is null");
   if (!index_->is_trained) throw InvalidArgument("the FAISS index is not trained");
   const faiss::MetricType expected = metric == Metric::l2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT;
   if (index_->metric_type != expected) {
-    throw InvalidArgument(fmt::format("the FAISS index has metric type {}, {} needs {} ({})", static_cast<int>(index_->metric_type),
-                                      to_string(metric), static_cast<int>(expected), name_of(metric)));
+    throw InvalidArgument(fmt::format("the FAISS index has metric type {}, {} needs {} ({})",
+                                      static_cast<int>(index_->metric_type), to_string(metric),
+                                      static_cast<int>(expected), name_of(metric)));
   }
   structure_ = std::make_shared<const Structure>(*index_);
 }
 
-std::size_t FaissRetriever::size() const { return index_ == nullptr ? 0 : static_cast<std::size_t>(index_->ntotal); }
-std::size_t FaissRetriever::dim() const { return index_ == nullptr ? 0 : static_cast<std::size_t>(index_->d); }
+std::size_t FaissRetriever::size() const {
+  return index_ == nullptr ? 0 : static_cast<std::size_t>(index_->ntotal);
+}
+std::size_t FaissRetriever::dim() const {
+  return index_ == nullptr ? 0 : static_cast<std::size_t>(index_->d);
+}
 
 std::size_t FaissRetriever::memory_bytes() const {
   if (index_ == nullptr) return 0;
-  std::size_t bytes = size() * code_bytes(structure_->hnsw != nullptr ? *structure_->hnsw->storage : *structure_->core);
+  std::size_t bytes =
+      size() * code_bytes(structure_->hnsw != nullptr ? *structure_->hnsw->storage : *structure_->core);
   bytes += structure_->id_maps.size() * size() * sizeof(Label);
   if (structure_->hnsw != nullptr) {
     const faiss::HNSW& graph = structure_->hnsw->hnsw;
-    bytes += graph.neighbors.size() * sizeof(graph.neighbors[0]) + graph.offsets.size() * sizeof(graph.offsets[0]);
+    bytes +=
+        graph.neighbors.size() * sizeof(graph.neighbors[0]) + graph.offsets.size() * sizeof(graph.offsets[0]);
   }
   if (structure_->ivf != nullptr) {
-    bytes += size() * sizeof(Label) + structure_->ivf->nlist * static_cast<std::size_t>(structure_->ivf->d) * sizeof(float);
+    bytes += size() * sizeof(Label) +
+             structure_->ivf->nlist * static_cast<std::size_t>(structure_->ivf->d) * sizeof(float);
   }
   return bytes;
 }
 
-void FaissRetriever::search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const {
+void FaissRetriever::search(const VectorBatch& queries, NeighborsView out, const Params& params,
+                            const SearchControl& control) const {
   const std::size_t blocks = (queries.size() + queries_per_task - 1) / queries_per_task;
   std::mutex stats_mutex;
   control.executor.for_each(size() == 0 ? 0 : blocks, [&](std::size_t block, std::size_t) {
@@ -326,7 +354,8 @@ void FaissRetriever::search(const VectorBatch& queries, NeighborsView out, const
     } else {
       const SingleThreaded limit;
       try {
-        Block(*structure_, metric_, params.effort, control).search(queries.rows.rows_from(first, count), first, out, work);
+        Block(*structure_, metric_, params.effort, control)
+            .search(queries.rows.rows_from(first, count), first, out, work);
       } catch (const faiss::FaissException& error) {
         throw Unsupported(fmt::format("FAISS cannot answer: {}", error.what()));
       }
@@ -341,11 +370,13 @@ void FaissRetriever::search(const VectorBatch& queries, NeighborsView out, const
     case Structure::Type::exhaustive: strategy = "faiss(exhaustive)"; break;
     case Structure::Type::other: strategy = "faiss"; break;
     case Structure::Type::hnsw:
-      strategy = fmt::format("faiss(hnsw, ef={})",
-                             params.effort != 0 ? params.effort : static_cast<std::size_t>(structure_->hnsw->hnsw.efSearch));
+      strategy = fmt::format(
+          "faiss(hnsw, ef={})",
+          params.effort != 0 ? params.effort : static_cast<std::size_t>(structure_->hnsw->hnsw.efSearch));
       break;
     case Structure::Type::ivf:
-      strategy = fmt::format("faiss(ivf, nprobe={})", params.effort != 0 ? params.effort : structure_->ivf->nprobe);
+      strategy =
+          fmt::format("faiss(ivf, nprobe={})", params.effort != 0 ? params.effort : structure_->ivf->nprobe);
       break;
   }
 }

@@ -28,7 +28,8 @@ class FaissRetriever {
  public:
   static constexpr std::string_view kind = "faiss";
   struct Params {
-    std::size_t effort = 0;  ///< efSearch of an HNSW, nprobe of an IVF index, else of no effect; 0: as set in the index
+    std::size_t effort =
+        0;  ///< efSearch of an HNSW, nprobe of an IVF index, else of no effect; 0: as set in the index
 
     static Params from_effort(std::size_t effort) { return {effort}; }
     void validate() const {}
@@ -45,7 +46,8 @@ class FaissRetriever {
   [[nodiscard]] Metric metric() const { return metric_; }
   /// An estimate: codes, ids and links.
   [[nodiscard]] std::size_t memory_bytes() const;
-  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params,
+              const SearchControl& control) const;
 
  private:
   struct Structure;  // what lies under the wrappers

@@ -10,15 +10,17 @@
 namespace vicinal {
 namespace {
 
-constexpr std::size_t queries_per_task = 16;       // score a block of records one after the other while it is in the cache
+constexpr std::size_t queries_per_task =
+    16;  // score a block of records one after the other while it is in the cache
 constexpr std::size_t block_bytes = 128 * 1024;
 constexpr std::size_t most_block = 4096;
-constexpr std::size_t products_pay_from = 12;      // queries in a batch
+constexpr std::size_t products_pay_from = 12;  // queries in a batch
 
 // One group of queries over all records that pass, block by block.
 class GroupScan {
  public:
-  GroupScan(const CodeStore& codes, const VectorBatch& queries, std::size_t first, std::size_t count, std::size_t k)
+  GroupScan(const CodeStore& codes, const VectorBatch& queries, std::size_t first, std::size_t count,
+            std::size_t k)
       : codes_(codes), prepared_(count), top_(count) {
     for (std::size_t q = 0; q < count; ++q) {
       codes.codec().prepare_query(queries.rows[first + q], prepared_[q]);
@@ -38,7 +40,8 @@ class GroupScan {
         codec.score(prepared_[q], codes_.record(first), factors, nullptr, count, distances_.data());
       }
       for (std::size_t i = 0; i < count; ++i) {
-        if (distances_[i] <= top_[q].worst()) top_[q].add(distances_[i], static_cast<Id>(slots != nullptr ? slots[i] : first + i));
+        if (distances_[i] <= top_[q].worst())
+          top_[q].add(distances_[i], static_cast<Id>(slots != nullptr ? slots[i] : first + i));
       }
     }
   }
@@ -57,7 +60,8 @@ Flat::Flat(CodeStore codes) : codes_(std::move(codes)) {
   if (codes_.codec().kind() == CodecKind::f32) norms_ = squared_norms(codes_);
 }
 
-void Flat::search(const VectorBatch& queries, NeighborsView out, const Params& /*params*/, const SearchControl& control) const {
+void Flat::search(const VectorBatch& queries, NeighborsView out, const Params& /*params*/,
+                  const SearchControl& control) const {
   const bool products = codes_.codec().kind() == CodecKind::f32 && queries.size() >= products_pay_from &&
                         control.filter.passes_all() && control.max_distances >= size();
   std::mutex stats_mutex;
@@ -78,8 +82,8 @@ void Flat::search(const VectorBatch& queries, NeighborsView out, const Params& /
   if (control.stats != nullptr) control.stats->strategy = products ? "flat(matrix products)" : "flat(scan)";
 }
 
-SearchStats Flat::scan(const VectorBatch& queries, std::size_t first_query, std::size_t count, const NeighborsView& out,
-                       const SearchControl& control) const {
+SearchStats Flat::scan(const VectorBatch& queries, std::size_t first_query, std::size_t count,
+                       const NeighborsView& out, const SearchControl& control) const {
   GroupScan group(codes_, queries, first_query, count, out.k());
   SearchStats work;
   work.queries = count;

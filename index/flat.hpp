@@ -29,11 +29,12 @@ class Flat {
   [[nodiscard]] Metric metric() const { return codes_.codec().metric(); }
   [[nodiscard]] std::size_t memory_bytes() const { return codes_.memory_bytes() + norms_.bytes(); }
   [[nodiscard]] const CodeStore& codes() const { return codes_; }
-  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params,
+              const SearchControl& control) const;
 
  private:
-  SearchStats scan(const VectorBatch& queries, std::size_t first_query, std::size_t count, const NeighborsView& out,
-                   const SearchControl& control) const;
+  SearchStats scan(const VectorBatch& queries, std::size_t first_query, std::size_t count,
+                   const NeighborsView& out, const SearchControl& control) const;
 
   CodeStore codes_;
   Array<float> norms_;  // |x|^2 of f32 rows, which matrix products need

@@ -41,14 +41,21 @@ void copy_query(const Codec& codec, std::span<const float> given, std::span<floa
 // four times over: the exact score that follows rounds as well.
 float rounding_error(std::size_t dim, double query_norm, double row_norm) {
   const double unit = static_cast<double>(dim + 8) * 0x1.0p-24;
-  return static_cast<float>(4 * unit * (query_norm * row_norm + query_norm * query_norm + row_norm * row_norm));
+  return static_cast<float>(4 * unit *
+                            (query_norm * row_norm + query_norm * query_norm + row_norm * row_norm));
 }
 
 class ProductScorer final : public BlockScorer {
  public:
-  ProductScorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries, std::span<const std::size_t> members)
-      : codes_(codes), norms_(norms), count_(members.size()), block_(count_ * codes.dim()), products_(count_ * rows_per_block()) {
-    const double largest = norms.empty() ? 0.0 : std::sqrt(static_cast<double>(*std::max_element(norms.begin(), norms.end())));
+  ProductScorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
+                std::span<const std::size_t> members)
+      : codes_(codes),
+        norms_(norms),
+        count_(members.size()),
+        block_(count_ * codes.dim()),
+        products_(count_ * rows_per_block()) {
+    const double largest =
+        norms.empty() ? 0.0 : std::sqrt(static_cast<double>(*std::max_element(norms.begin(), norms.end())));
     for (std::size_t m = 0; m < count_; ++m) {
       const std::span<float> query(block_.data() + m * codes.dim(), codes.dim());
       copy_query(codes.codec(), queries.rows[members[m]], query);
@@ -62,8 +69,9 @@ class ProductScorer final : public BlockScorer {
     const bool l2 = codes_.codec().metric() == Metric::l2;
     const auto dim = static_cast<int>(codes_.dim());
     height_ = count;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count_), static_cast<int>(count), dim, l2 ? -2.0F : -1.0F,
-                block_.data(), dim, reinterpret_cast<const float*>(codes_.record(first)), dim, 0.0F, products_.data(),
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count_), static_cast<int>(count),
+                dim, l2 ? -2.0F : -1.0F, block_.data(), dim,
+                reinterpret_cast<const float*>(codes_.record(first)), dim, 0.0F, products_.data(),
                 static_cast<int>(count));
     if (!l2) return;
     for (std::size_t m = 0; m < count_; ++m) {
@@ -112,11 +120,19 @@ double to_bytes(std::span<const float> values, std::int32_t zero, Byte* bytes, f
 
 class ByteScorer final : public BlockScorer {
  public:
-  ByteScorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries, std::span<const std::size_t> members)
-      : codes_(codes), norms_(norms), stride_((codes.dim() + 63) / 64 * 64), queries_(members.size()),
-        query_bytes_(members.size() * stride_), row_bytes_(rows_per_block() * stride_), factors_(2 * rows_per_block()) {
+  ByteScorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
+             std::span<const std::size_t> members)
+      : codes_(codes),
+        norms_(norms),
+        stride_((codes.dim() + 63) / 64 * 64),
+        queries_(members.size()),
+        query_bytes_(members.size() * stride_),
+        row_bytes_(rows_per_block() * stride_),
+        factors_(2 * rows_per_block()) {
     std::vector<float> query(codes.dim());
-    largest_norm_ = norms.empty() ? 0.0 : std::sqrt(static_cast<double>(*std::max_element(norms.begin(), norms.end()))) * 1.001;
+    largest_norm_ =
+        norms.empty() ? 0.0
+                      : std::sqrt(static_cast<double>(*std::max_element(norms.begin(), norms.end()))) * 1.001;
     for (std::size_t m = 0; m < members.size(); ++m) {
       copy_query(codes.codec(), queries.rows[members[m]], query);
       Query& q = queries_[m];
@@ -132,7 +148,8 @@ class ByteScorer final : public BlockScorer {
     height_ = count;
     const bool l2 = codes_.codec().metric() == Metric::l2;
     for (std::size_t i = 0; i < count; ++i) {
-      const std::span<const float> row(reinterpret_cast<const float*>(codes_.record(first + i)), codes_.dim());
+      const std::span<const float> row(reinterpret_cast<const float*>(codes_.record(first + i)),
+                                       codes_.dim());
       auto* bytes = row_bytes_.data() + i * stride_;
       row_error_ = std::max(row_error_, to_bytes<std::uint8_t>(row, 128, bytes, factors_[2 * i]));
       factors_[2 * i + 1] = l2 ? norms_[first + i] : 0.0F;
@@ -142,8 +159,8 @@ class ByteScorer final : public BlockScorer {
     const Query& q = queries_[m];
     const float weight = codes_.codec().metric() == Metric::l2 ? -2.0F * q.scale : -q.scale;
     kernels().bytes(query_bytes_.data() + m * stride_, codes_.dim(),
-                    {reinterpret_cast<const std::byte*>(row_bytes_.data()), stride_, nullptr}, factors_.data(), q.shift, weight, 0.0F,
-                    height_, distances_);
+                    {reinterpret_cast<const std::byte*>(row_bytes_.data()), stride_, nullptr},
+                    factors_.data(), q.shift, weight, 0.0F, height_, distances_);
     return distances_;
   }
   // <q, x> - <q', x'> = <q', x - x'> + <q - q', x> for the rounded q', x'.
@@ -176,13 +193,14 @@ class ByteScorer final : public BlockScorer {
 
 }  // namespace
 
-std::unique_ptr<BlockScorer> product_scorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
+std::unique_ptr<BlockScorer> product_scorer(const CodeStore& codes, std::span<const float> norms,
+                                            const VectorBatch& queries,
                                             std::span<const std::size_t> members) {
   return std::make_unique<ProductScorer>(codes, norms, queries, members);
 }
 
-std::unique_ptr<BlockScorer> byte_scorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
-                                         std::span<const std::size_t> members) {
+std::unique_ptr<BlockScorer> byte_scorer(const CodeStore& codes, std::span<const float> norms,
+                                         const VectorBatch& queries, std::span<const std::size_t> members) {
   return std::make_unique<ByteScorer>(codes, norms, queries, members);
 }
 

@@ -25,12 +25,12 @@ class BlockScorer {
 };
 
 /// By single-precision matrix products (BLAS). `members` are the queries' numbers in the batch, `norms` the rows' |x|^2.
-std::unique_ptr<BlockScorer> product_scorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
-                                            std::span<const std::size_t> members);
+std::unique_ptr<BlockScorer> product_scorer(const CodeStore& codes, std::span<const float> norms,
+                                            const VectorBatch& queries, std::span<const std::size_t> members);
 
 /// By 8-bit products: rows and queries rounded to bytes as they come, the rounding error measured and bounded by Cauchy-Schwarz.
 /// Where bytes have an instruction of their own that is about twice as fast as BLAS.
-std::unique_ptr<BlockScorer> byte_scorer(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
-                                         std::span<const std::size_t> members);
+std::unique_ptr<BlockScorer> byte_scorer(const CodeStore& codes, std::span<const float> norms,
+                                         const VectorBatch& queries, std::span<const std::size_t> members);
 
 }  // namespace vicinal

@@ -43,7 +43,8 @@ class Shortlist {
       const std::size_t end = std::min(count, start + group);
       if (end - start == group && !any_within(distances + start)) continue;
       for (std::size_t i = start; i < end; ++i) {
-        if (distances[i] <= bound_) rows_.push_back({distances[i], static_cast<std::uint32_t>(first_row + i)});
+        if (distances[i] <= bound_)
+          rows_.push_back({distances[i], static_cast<std::uint32_t>(first_row + i)});
       }
     }
     if (rows_.size() >= most_) shrink();
@@ -85,13 +86,13 @@ class Shortlist {
 // Answers some of a batch's queries: picks candidates by one scorer, then scores those exactly.
 class Group {
  public:
-  Group(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries, const NeighborsView& out,
-        const SearchControl& control)
+  Group(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
+        const NeighborsView& out, const SearchControl& control)
       : codes_(codes), norms_(norms), queries_(queries), out_(out), control_(control) {}
 
   void answer(const std::vector<std::size_t>& members, bool by_bytes, SearchStats& work) {
-    const std::unique_ptr<BlockScorer> scorer =
-        by_bytes ? byte_scorer(codes_, norms_, queries_, members) : product_scorer(codes_, norms_, queries_, members);
+    const std::unique_ptr<BlockScorer> scorer = by_bytes ? byte_scorer(codes_, norms_, queries_, members)
+                                                         : product_scorer(codes_, norms_, queries_, members);
     std::vector<Shortlist> shortlists(members.size(), Shortlist(out_.k()));
     if (by_bytes) {
       for (Shortlist& shortlist : shortlists) shortlist.limit(codes_.size() / 16);
@@ -129,7 +130,8 @@ class Group {
     codes_.codec().prepare_query(queries_.rows[query], prepared_);
     codes_.score(prepared_, slots_.data(), slots_.size(), distances_.data());
     found_.clear();
-    for (std::size_t i = 0; i < slots_.size(); ++i) found_.push_back({distances_[i], static_cast<Id>(slots_[i])});
+    for (std::size_t i = 0; i < slots_.size(); ++i)
+      found_.push_back({distances_[i], static_cast<Id>(slots_[i])});
     write_ranked(found_, out_, query);
     work.reranked += slots_.size();
   }
@@ -152,15 +154,18 @@ Array<float> squared_norms(const CodeStore& codes) {
   for (std::size_t row = 0; row < codes.size(); ++row) {
     double sum = 0;
     const auto* values = reinterpret_cast<const float*>(codes.record(row));
-    for (std::size_t j = 0; j < codes.dim(); ++j) sum += static_cast<double>(values[j]) * static_cast<double>(values[j]);
+    for (std::size_t j = 0; j < codes.dim(); ++j)
+      sum += static_cast<double>(values[j]) * static_cast<double>(values[j]);
     norms[row] = static_cast<float>(sum);
   }
   return norms;
 }
 
-void search_by_products(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries, const NeighborsView& out,
-                        const SearchControl& control, FunctionRef<void(const SearchStats&)> add_work) {
-  const std::size_t share = (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
+void search_by_products(const CodeStore& codes, std::span<const float> norms, const VectorBatch& queries,
+                        const NeighborsView& out, const SearchControl& control,
+                        FunctionRef<void(const SearchStats&)> add_work) {
+  const std::size_t share =
+      (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
   const std::size_t queries_per_block = std::min(share, most_queries_per_block);
   const std::size_t tasks = (queries.size() + queries_per_block - 1) / queries_per_block;
   control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
@@ -169,7 +174,9 @@ void search_by_products(const CodeStore& codes, std::span<const float> norms, co
     SearchStats work;
     work.queries = members.size();
     Group group(codes, norms, queries, out, control);
-    group.answer(members, kernels().fast_bytes && members.size() >= bytes_pay_from && codes.dim() <= max_byte_dim, work);
+    group.answer(members,
+                 kernels().fast_bytes && members.size() >= bytes_pay_from && codes.dim() <= max_byte_dim,
+                 work);
     work.bytes = (work.distances + work.reranked) * codes.bytes_per_vector();
     add_work(work);
   });

@@ -60,17 +60,21 @@ Graph Graph::load(const Container& file, const std::string& prefix, std::size_t 
   const std::string section = prefix + "/levels";
   const std::string_view shape = file.metadata(section);
   constexpr std::size_t entry = 2 * sizeof(std::uint64_t);
-  if (shape.empty() || shape.size() % entry != 0 || shape.size() / entry > most_levels) throw_corrupt(section, "wrong length");
+  if (shape.empty() || shape.size() % entry != 0 || shape.size() / entry > most_levels)
+    throw_corrupt(section, "wrong length");
   std::vector<Level> levels(shape.size() / entry);
   for (std::size_t l = 0; l < levels.size(); ++l) {
     std::uint64_t values[2];
     std::memcpy(values, shape.data() + l * entry, entry);
     levels[l].size = values[0];
     levels[l].degree = values[1];
-    if (values[1] == 0 || values[1] > most_degree) throw_corrupt(section, "degree is not in 1 to " + std::to_string(most_degree));
+    if (values[1] == 0 || values[1] > most_degree)
+      throw_corrupt(section, "degree is not in 1 to " + std::to_string(most_degree));
     const std::uint64_t above = l == 0 ? size : levels[l - 1].size;
-    if (values[0] == 0 || (l == 0 ? values[0] != size : values[0] >= above)) throw_corrupt(section, "level sizes do not descend");
-    if (values[0] > file.file_bytes() / (values[1] * sizeof(std::uint32_t))) throw_corrupt(section, "is beyond what the file can hold");
+    if (values[0] == 0 || (l == 0 ? values[0] != size : values[0] >= above))
+      throw_corrupt(section, "level sizes do not descend");
+    if (values[0] > file.file_bytes() / (values[1] * sizeof(std::uint32_t)))
+      throw_corrupt(section, "is beyond what the file can hold");
     const std::string links = prefix + "/links." + std::to_string(l);
     levels[l].links = file.array<std::uint32_t>(links, values[0] * values[1]);
     check_lists(levels[l], links);

@@ -18,8 +18,8 @@ class Graph {
   static constexpr std::uint32_t no_slot = 0xFFFF'FFFF;
 
   struct Level {
-    std::size_t size = 0;      ///< nodes
-    std::size_t degree = 0;    ///< places a node
+    std::size_t size = 0;        ///< nodes
+    std::size_t degree = 0;      ///< places a node
     Array<std::uint32_t> links;  ///< size x degree
     [[nodiscard]] const std::uint32_t* list(std::size_t slot) const { return links.data() + slot * degree; }
   };

@@ -12,9 +12,11 @@
 namespace vicinal {
 namespace {
 
-constexpr std::size_t first_batch = 256;   // nodes that find each other by brute force, before there is a graph
+constexpr std::size_t first_batch =
+    256;  // nodes that find each other by brute force, before there is a graph
 constexpr std::size_t largest_batch = 2048;
-constexpr std::size_t batch_share = 32;    // a batch is at most this part of the nodes before it, so that few neighbours hide in it
+constexpr std::size_t batch_share =
+    32;  // a batch is at most this part of the nodes before it, so that few neighbours hide in it
 constexpr std::size_t smallest_batch = 64;
 constexpr std::uint32_t none = Graph::no_slot;
 
@@ -25,7 +27,9 @@ struct Lists {
   Array<float> distances;
 
   Lists(std::size_t nodes, std::size_t places)
-      : degree(places), links(checked_product(nodes, places, "links")), distances(checked_product(nodes, places, "links")) {
+      : degree(places),
+        links(checked_product(nodes, places, "links")),
+        distances(checked_product(nodes, places, "links")) {
     std::memset(links.data(), 0xFF, links.bytes());
   }
   [[nodiscard]] std::size_t count(std::size_t slot) const {
@@ -58,9 +62,16 @@ struct Worker {
 class LevelBuilder {
  public:
   LevelBuilder(const BuildSpace& space, std::size_t nodes, std::size_t degree, const HnswOptions& options,
-               const std::vector<Graph::Level>& above, std::vector<Worker>& workers, const BuildControl& control)
-      : space_(space), nodes_(nodes), options_(options), above_(above), workers_(workers), control_(control),
-        lists_(nodes, degree), first_back_(nodes, none) {}
+               const std::vector<Graph::Level>& above, std::vector<Worker>& workers,
+               const BuildControl& control)
+      : space_(space),
+        nodes_(nodes),
+        options_(options),
+        above_(above),
+        workers_(workers),
+        control_(control),
+        lists_(nodes, degree),
+        first_back_(nodes, none) {}
 
   Graph::Level build(const std::string& phase, std::uint64_t done_before, std::uint64_t total) {
     std::size_t prefix = 0;
@@ -91,13 +102,15 @@ class LevelBuilder {
       lists_.write(slot, w.candidates);
     });
     collect_back_links(begin, end);
-    control_.executor.for_each(targets_.size(),
-                               [&](std::size_t task, std::size_t worker) { merge_back_links(targets_[task], workers_[worker]); });
+    control_.executor.for_each(targets_.size(), [&](std::size_t task, std::size_t worker) {
+      merge_back_links(targets_[task], workers_[worker]);
+    });
     for (const std::uint32_t target : targets_) first_back_[target] = none;
   }
 
   // The nearest nodes before the batch, by a search, and in the batch, by brute force.
-  void find_candidates(const Graph::Level& level, std::uint32_t slot, std::size_t begin, std::size_t end, Worker& worker) const {
+  void find_candidates(const Graph::Level& level, std::uint32_t slot, std::size_t begin, std::size_t end,
+                       Worker& worker) const {
     SearchScratch& scratch = worker.search;
     CandidatePool& pool = scratch.pool;
     pool.reset(options_.ef_construction);
@@ -132,7 +145,8 @@ class LevelBuilder {
       }
     }
     worker.candidates.clear();
-    for (std::size_t i = 0; i < pool.size(); ++i) worker.candidates.push_back({pool.distance(i), pool.slot(i)});
+    for (std::size_t i = 0; i < pool.size(); ++i)
+      worker.candidates.push_back({pool.distance(i), pool.slot(i)});
   }
 
   // Threads the batch's links backwards: every target gets a chain of its new sources.
@@ -144,7 +158,8 @@ class LevelBuilder {
         const std::uint32_t target = lists_.links[slot * lists_.degree + i];
         if (target == none) break;
         if (first_back_[target] == none) targets_.push_back(target);
-        back_.push_back({static_cast<std::uint32_t>(slot), lists_.distances[slot * lists_.degree + i], first_back_[target]});
+        back_.push_back({static_cast<std::uint32_t>(slot), lists_.distances[slot * lists_.degree + i],
+                         first_back_[target]});
         first_back_[target] = static_cast<std::uint32_t>(back_.size() - 1);
       }
     }
@@ -155,10 +170,12 @@ class LevelBuilder {
     merged.clear();
     const std::size_t count = lists_.count(target);
     const std::uint32_t* list = lists_.links.data() + target * lists_.degree;
-    for (std::size_t i = 0; i < count; ++i) merged.push_back({lists_.distances[target * lists_.degree + i], list[i]});
+    for (std::size_t i = 0; i < count; ++i)
+      merged.push_back({lists_.distances[target * lists_.degree + i], list[i]});
     for (std::uint32_t link = first_back_[target]; link != none; link = back_[link].next) {
       const std::uint32_t source = back_[link].source;
-      if (std::find(list, list + count, source) == list + count) merged.push_back({back_[link].distance, source});
+      if (std::find(list, list + count, source) == list + count)
+        merged.push_back({back_[link].distance, source});
     }
     if (merged.size() == count) return;
     std::sort(merged.begin(), merged.end());
@@ -180,7 +197,8 @@ class LevelBuilder {
 
 }  // namespace
 
-Graph build_graph(const CodeStore& codes, std::span<const float> extra, const HnswOptions& options, const BuildControl& control) {
+Graph build_graph(const CodeStore& codes, std::span<const float> extra, const HnswOptions& options,
+                  const BuildControl& control) {
   const BuildSpace space(codes, extra);
   std::vector<std::size_t> sizes{codes.size()};
   while (sizes.back() > options.m) sizes.push_back(std::max<std::size_t>(1, sizes.back() / options.m));

@@ -18,6 +18,7 @@ namespace vicinal {
 ///
 /// `extra` lifts inner product to Euclidean distance when norms differ: one value a slot, the square root of (largest squared norm - own
 /// squared norm), as a further coordinate (Bachrach et al. 2014); empty when none is needed.
-Graph build_graph(const CodeStore& codes, std::span<const float> extra, const HnswOptions& options, const BuildControl& control);
+Graph build_graph(const CodeStore& codes, std::span<const float> extra, const HnswOptions& options,
+                  const BuildControl& control);
 
 }  // namespace vicinal

@@ -41,7 +41,8 @@ class Reach {
 };
 
 // Puts the link from -> to into the list of `from`, in its order, if there is a place to give. True if it was done.
-bool add_link(Graph::Level& level, std::span<float> distances, const Reach& reach, std::uint32_t from, std::uint32_t to, float distance) {
+bool add_link(Graph::Level& level, std::span<float> distances, const Reach& reach, std::uint32_t from,
+              std::uint32_t to, float distance) {
   std::uint32_t* list = level.links.data() + from * level.degree;
   float* lengths = distances.data() + from * level.degree;
   std::size_t count = 0;
@@ -66,7 +67,8 @@ bool add_link(Graph::Level& level, std::span<float> distances, const Reach& reac
 
 }  // namespace
 
-std::size_t make_reachable(Graph::Level& level, const BuildSpace& space, std::size_t width, std::span<float> distances) {
+std::size_t make_reachable(Graph::Level& level, const BuildSpace& space, std::size_t width,
+                           std::span<float> distances) {
   Reach reach(level);
   reach.spread(0, 0);
   SearchScratch scratch;

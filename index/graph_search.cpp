@@ -11,7 +11,8 @@ constexpr std::uint64_t hops_between_polls = 32;
 
 // Writes the neighbours of a list that this search has not met to `block`, marks them, and returns how many. Without branches:
 // whether a neighbour is new is a coin toss to the predictor.
-std::size_t take_fresh(const std::uint32_t* list, std::size_t degree, VisitedSet& visited, std::uint32_t* block) noexcept {
+std::size_t take_fresh(const std::uint32_t* list, std::size_t degree, VisitedSet& visited,
+                       std::uint32_t* block) noexcept {
   std::size_t fresh = 0;
   for (std::size_t i = 0; i < degree && list[i] != Graph::no_slot; ++i) {
     block[fresh] = list[i];
@@ -41,14 +42,15 @@ void ScratchPool::give_back(std::unique_ptr<SearchScratch> scratch) noexcept {
 }
 
 template <class Score>
-std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std::uint32_t entry, float& entry_distance,
-                             SearchScratch& scratch, WalkWork& work) noexcept {
+std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std::uint32_t entry,
+                             float& entry_distance, SearchScratch& scratch, WalkWork& work) noexcept {
   for (;;) {
     const std::uint32_t* list = level.list(entry);
     std::size_t count = 0;
     while (count < level.degree && list[count] != Graph::no_slot) ++count;
     if (count == 0) return entry;
-    for (std::size_t i = 0; i < std::min<std::size_t>(count, 4); ++i) prefetch(score.record(list[i]), score.stride());
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, 4); ++i)
+      prefetch(score.record(list[i]), score.stride());
     score(list, count, scratch.distances.data());
     work.distances += count;
     ++work.hops;
@@ -66,8 +68,8 @@ std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std:
 }
 
 template <class Score>
-void best_first(const Graph::Level& level, const Score& score, SearchScratch& scratch, const WalkLimits& limits,
-                WalkWork& work) noexcept {
+void best_first(const Graph::Level& level, const Score& score, SearchScratch& scratch,
+                const WalkLimits& limits, WalkWork& work) noexcept {
   CandidatePool& pool = scratch.pool;
   std::uint32_t* const block = scratch.block.data();
   float* const distances = scratch.distances.data();
@@ -96,9 +98,13 @@ void best_first(const Graph::Level& level, const Score& score, SearchScratch& sc
   }
 }
 
-template std::uint32_t greedy_descent(const Graph::Level&, const Scorer&, std::uint32_t, float&, SearchScratch&, WalkWork&) noexcept;
-template std::uint32_t greedy_descent(const Graph::Level&, const SpaceScorer&, std::uint32_t, float&, SearchScratch&, WalkWork&) noexcept;
-template void best_first(const Graph::Level&, const Scorer&, SearchScratch&, const WalkLimits&, WalkWork&) noexcept;
-template void best_first(const Graph::Level&, const SpaceScorer&, SearchScratch&, const WalkLimits&, WalkWork&) noexcept;
+template std::uint32_t greedy_descent(const Graph::Level&, const Scorer&, std::uint32_t, float&,
+                                      SearchScratch&, WalkWork&) noexcept;
+template std::uint32_t greedy_descent(const Graph::Level&, const SpaceScorer&, std::uint32_t, float&,
+                                      SearchScratch&, WalkWork&) noexcept;
+template void best_first(const Graph::Level&, const Scorer&, SearchScratch&, const WalkLimits&,
+                         WalkWork&) noexcept;
+template void best_first(const Graph::Level&, const SpaceScorer&, SearchScratch&, const WalkLimits&,
+                         WalkWork&) noexcept;
 
 }  // namespace vicinal

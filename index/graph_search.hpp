@@ -48,7 +48,8 @@ class ScratchPool {
  public:
   class Lease {
    public:
-    Lease(ScratchPool& pool, std::unique_ptr<SearchScratch> scratch) : pool_(&pool), scratch_(std::move(scratch)) {}
+    Lease(ScratchPool& pool, std::unique_ptr<SearchScratch> scratch)
+        : pool_(&pool), scratch_(std::move(scratch)) {}
     ~Lease() { pool_->give_back(std::move(scratch_)); }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -95,13 +96,13 @@ struct SpaceScorer {
 
 /// From `entry` to the nearest node that greedy steps on `level` lead to. `entry_distance` goes in and out.
 template <class Score>
-std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std::uint32_t entry, float& entry_distance,
-                             SearchScratch& scratch, WalkWork& work) noexcept;
+std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std::uint32_t entry,
+                             float& entry_distance, SearchScratch& scratch, WalkWork& work) noexcept;
 
 /// Best-first search on `level` with a pool as wide as it was reset to; `scratch.pool` and `scratch.visited` must be reset, and
 /// every starting node inserted in both. Afterwards the pool holds the nearest nodes met.
 template <class Score>
-void best_first(const Graph::Level& level, const Score& score, SearchScratch& scratch, const WalkLimits& limits,
-                WalkWork& work) noexcept;
+void best_first(const Graph::Level& level, const Score& score, SearchScratch& scratch,
+                const WalkLimits& limits, WalkWork& work) noexcept;
 
 }  // namespace vicinal

@@ -17,8 +17,8 @@ constexpr std::size_t most_rows = (std::size_t{1} << 31) - 1;
 
 void require_range(const char* name, std::size_t got, std::size_t least, std::size_t most) {
   if (got >= least && got <= most) return;
-  throw InvalidArgument(std::string(name) + " is " + std::to_string(got) + ", expected " + std::to_string(least) + " to " +
-                        std::to_string(most));
+  throw InvalidArgument(std::string(name) + " is " + std::to_string(got) + ", expected " +
+                        std::to_string(least) + " to " + std::to_string(most));
 }
 
 // For inner product: sqrt(largest squared norm - own), which makes all records of one length. Empty when they all but are.
@@ -26,21 +26,24 @@ std::vector<float> equalising_coordinate(const CodeStore& codes, const BuildCont
   if (codes.codec().metric() != Metric::ip) return {};
   constexpr std::size_t slots_per_task = 1024;
   std::vector<double> norms(codes.size());
-  control.executor.for_each((codes.size() + slots_per_task - 1) / slots_per_task, [&](std::size_t task, std::size_t) {
-    std::vector<float> vector(codes.dim());
-    const std::size_t end = std::min(codes.size(), (task + 1) * slots_per_task);
-    for (std::size_t slot = task * slots_per_task; slot < end; ++slot) {
-      codes.decode(slot, vector);
-      double sum = 0;
-      for (const float v : vector) sum += static_cast<double>(v) * static_cast<double>(v);
-      norms[slot] = sum;
-    }
-  });
+  control.executor.for_each((codes.size() + slots_per_task - 1) / slots_per_task,
+                            [&](std::size_t task, std::size_t) {
+                              std::vector<float> vector(codes.dim());
+                              const std::size_t end = std::min(codes.size(), (task + 1) * slots_per_task);
+                              for (std::size_t slot = task * slots_per_task; slot < end; ++slot) {
+                                codes.decode(slot, vector);
+                                double sum = 0;
+                                for (const float v : vector)
+                                  sum += static_cast<double>(v) * static_cast<double>(v);
+                                norms[slot] = sum;
+                              }
+                            });
   const auto [least, most] = std::minmax_element(norms.begin(), norms.end());
   constexpr double tolerance = 0.05;  // quantised unit vectors stay within it
   if (*most - *least <= tolerance * *most) return {};
   std::vector<float> extra(codes.size());
-  for (std::size_t slot = 0; slot < codes.size(); ++slot) extra[slot] = static_cast<float>(std::sqrt(*most - norms[slot]));
+  for (std::size_t slot = 0; slot < codes.size(); ++slot)
+    extra[slot] = static_cast<float>(std::sqrt(*most - norms[slot]));
   return extra;
 }
 
@@ -53,11 +56,13 @@ void HnswOptions::validate() const {
 
 void Hnsw::Params::validate() const { require_range("ef", ef, 1, std::size_t{1} << 24); }
 
-Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const HnswOptions& options, const BuildControl& control) {
+Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const HnswOptions& options,
+                 const BuildControl& control) {
   options.validate();
   if (documents.empty()) throw InvalidArgument("a graph needs at least one row, got none");
   if (documents.rows() > most_rows) {
-    throw InvalidArgument("a graph holds at most " + std::to_string(most_rows) + " rows, got " + std::to_string(documents.rows()));
+    throw InvalidArgument("a graph holds at most " + std::to_string(most_rows) + " rows, got " +
+                          std::to_string(documents.rows()));
   }
   auto state = std::make_shared<State>();
   state->options = options;
@@ -86,8 +91,9 @@ std::size_t Hnsw::memory_bytes() const {
 
 void Hnsw::save(ContainerWriter& writer, const std::string& prefix) const {
   std::string options;
-  for (const std::uint64_t value : {std::uint64_t{state_->options.m}, std::uint64_t{state_->options.ef_construction},
-                                    std::uint64_t{state_->options.seed}}) {
+  for (const std::uint64_t value :
+       {std::uint64_t{state_->options.m}, std::uint64_t{state_->options.ef_construction},
+        std::uint64_t{state_->options.seed}}) {
     options.append(reinterpret_cast<const char*>(&value), sizeof(value));
   }
   writer.add_owned(prefix + "/options", options);
@@ -113,10 +119,12 @@ Hnsw Hnsw::load(const Container& file, const std::string& prefix) {
   }
   state->codes = CodeStore::load(file, prefix);
   const std::size_t size = state->codes.size();
-  if (size == 0 || size > most_rows) throw refuse("/codec", "size is not in 1 to " + std::to_string(most_rows));
+  if (size == 0 || size > most_rows)
+    throw refuse("/codec", "size is not in 1 to " + std::to_string(most_rows));
   state->graph = Graph::load(file, prefix, size);
   for (std::size_t l = 0; l < state->graph.levels(); ++l) {
-    if (state->graph.level(l).degree != (l == 0 ? 2 : 1) * state->options.m) throw refuse("/levels", "degree does not follow from m");
+    if (state->graph.level(l).degree != (l == 0 ? 2 : 1) * state->options.m)
+      throw refuse("/levels", "degree does not follow from m");
   }
   state->row_of_slot = file.array<std::uint32_t>(prefix + "/rows", size);
   std::vector<bool> seen(size, false);

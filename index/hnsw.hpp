@@ -48,16 +48,17 @@ class Hnsw {
   [[nodiscard]] Metric metric() const;
   [[nodiscard]] std::size_t memory_bytes() const;
   [[nodiscard]] const HnswOptions& options() const;
-  [[nodiscard]] const CodeStore& codes() const;   ///< in slot order
+  [[nodiscard]] const CodeStore& codes() const;  ///< in slot order
   [[nodiscard]] const Graph& graph() const;
   [[nodiscard]] std::span<const std::uint32_t> row_of_slot() const;
 
-  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params,
+              const SearchControl& control) const;
 
   /// As search(), but query i acts as if row absent[i] had never been indexed: it is neither returned nor walked through. With
   /// rows of the base as queries this is an honest stand-in for unseen queries. `absent` has one row number a query.
-  void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out, const Params& params,
-                      const SearchControl& control) const;
+  void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
+                      const Params& params, const SearchControl& control) const;
 
   void save(ContainerWriter& writer, const std::string& prefix) const;
   static Hnsw load(const Container& file, const std::string& prefix);  ///< validates; throws CorruptFile
@@ -70,10 +71,13 @@ class Hnsw {
     double passing = 1.0;  // share of rows that pass, known or estimated
   };
   [[nodiscard]] FilterPlan plan_filter(const Filter& filter, std::size_t width) const;
-  void search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out, std::size_t query,
-                  std::size_t width, const FilterPlan& plan, const SearchControl& control, SearchStats& work) const;
-  void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control, SearchStats& work) const;
-  void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control, SearchStats& work) const;
+  void search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
+                  std::size_t query, std::size_t width, const FilterPlan& plan, const SearchControl& control,
+                  SearchStats& work) const;
+  void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
+            SearchStats& work) const;
+  void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control,
+                    SearchStats& work) const;
 
   std::shared_ptr<const State> state_;
 };

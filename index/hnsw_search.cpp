@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::uint32_t nobody = 0xFFFF'FFFF;
 constexpr std::size_t scan_block = 256;
-constexpr double distances_per_hop = 16;   // fresh neighbours a hop scores, in the mean; sizes the choice of strategy only
+constexpr double distances_per_hop =
+    16;  // fresh neighbours a hop scores, in the mean; sizes the choice of strategy only
 constexpr std::size_t selectivity_probes = 512;
 
 // Rows a bitmap lets pass.
@@ -30,15 +31,18 @@ std::size_t count_passing(const Filter::Bitmap& bitmap, std::size_t size) {
 }
 
 double share_passing(const Filter& filter, std::size_t size) {
-  if (const auto* bitmap = filter.as_bitmap()) return static_cast<double>(count_passing(*bitmap, size)) / static_cast<double>(size);
+  if (const auto* bitmap = filter.as_bitmap())
+    return static_cast<double>(count_passing(*bitmap, size)) / static_cast<double>(size);
   if (const auto* set = filter.as_id_set()) {
-    const auto [first, last] = std::pair(std::lower_bound(set->ids.begin(), set->ids.end(), Id{0}),
-                                         std::lower_bound(set->ids.begin(), set->ids.end(), static_cast<Id>(size)));
+    const auto [first, last] =
+        std::pair(std::lower_bound(set->ids.begin(), set->ids.end(), Id{0}),
+                  std::lower_bound(set->ids.begin(), set->ids.end(), static_cast<Id>(size)));
     return static_cast<double>(last - first) / static_cast<double>(size);
   }
   RandomStream random(0, 0);
   std::size_t passed = 0;
-  for (std::size_t i = 0; i < selectivity_probes; ++i) passed += filter(static_cast<Id>(random.next_below(size))) ? 1 : 0;
+  for (std::size_t i = 0; i < selectivity_probes; ++i)
+    passed += filter(static_cast<Id>(random.next_below(size))) ? 1 : 0;
   return static_cast<double>(passed) / static_cast<double>(selectivity_probes);
 }
 
@@ -52,12 +56,13 @@ Hnsw::FilterPlan Hnsw::plan_filter(const Filter& filter, std::size_t width) cons
   return {passing * static_cast<double>(size()) <= walk, passing};
 }
 
-void Hnsw::search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const {
+void Hnsw::search(const VectorBatch& queries, NeighborsView out, const Params& params,
+                  const SearchControl& control) const {
   search_without(queries, {}, out, params, control);
 }
 
-void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
-                          const Params& params, const SearchControl& control) const {
+void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent,
+                          NeighborsView out, const Params& params, const SearchControl& control) const {
   const State& state = *state_;
   const std::size_t k = out.k();
   const std::size_t width = std::min(std::max(params.ef, k), size());
@@ -85,12 +90,14 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
     }
   });
   if (control.stats != nullptr) {
-    control.stats->strategy = plan.scan ? "hnsw(scan of what passes)" : "hnsw(ef=" + std::to_string(width) + ")";
+    control.stats->strategy =
+        plan.scan ? "hnsw(scan of what passes)" : "hnsw(ef=" + std::to_string(width) + ")";
   }
 }
 
-void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out, std::size_t query,
-                      std::size_t width, const FilterPlan& plan, const SearchControl& control, SearchStats& work) const {
+void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
+                      std::size_t query, std::size_t width, const FilterPlan& plan,
+                      const SearchControl& control, SearchStats& work) const {
   const State& state = *state_;
   const std::size_t k = out.k();
   state.codes.codec().prepare_query(vector, scratch.query);
@@ -115,7 +122,8 @@ void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, con
       if (control.filter(row)) found.push_back({pool.distance(i), row});
     }
   }
-  const bool incomplete = found.size() < std::min(k, size()) && work.stop == StopReason::complete && !control.filter.passes_all();
+  const bool incomplete =
+      found.size() < std::min(k, size()) && work.stop == StopReason::complete && !control.filter.passes_all();
   if (plan.scan || incomplete) {
     found.clear();
     scan_passing(score, scratch, k, control, work);
@@ -143,7 +151,8 @@ void Hnsw::walk(const Scorer& score, SearchScratch& scratch, std::size_t width, 
   work.distances = 1;
   for (std::size_t l = graph.levels(); l-- > 1;) {
     // A level that holds the absent node is skipped: greedy steps know no visited set, and would end on it.
-    if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size) entry = greedy_descent(graph.level(l), score, entry, distance, scratch, work);
+    if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size)
+      entry = greedy_descent(graph.level(l), score, entry, distance, scratch, work);
   }
   // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
   scratch.visited.insert(root);
@@ -156,8 +165,8 @@ void Hnsw::walk(const Scorer& score, SearchScratch& scratch, std::size_t width, 
 }
 
 // Exact over the rows that pass.
-void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control,
-                        SearchStats& work) const {
+void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k,
+                        const SearchControl& control, SearchStats& work) const {
   TopK& top = scratch.top;
   top.reset(k);
   std::size_t count = 0;
@@ -165,7 +174,8 @@ void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t
     score(scratch.block.data(), count, scratch.distances.data());
     work.distances += count;
     for (std::size_t i = 0; i < count; ++i) {
-      if (scratch.distances[i] <= top.worst()) top.add(scratch.distances[i], state_->row_of_slot[scratch.block[i]]);
+      if (scratch.distances[i] <= top.worst())
+        top.add(scratch.distances[i], state_->row_of_slot[scratch.block[i]]);
     }
     count = 0;
   };

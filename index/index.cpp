@@ -33,13 +33,16 @@ void require_base(MatrixView<const float> base) {
   require_finite(base, "base");
 }
 
-bool ascending(std::span<const Id> ids) { return std::ranges::adjacent_find(ids, std::greater_equal<>()) == ids.end(); }
+bool ascending(std::span<const Id> ids) {
+  return std::ranges::adjacent_find(ids, std::greater_equal<>()) == ids.end();
+}
 
 // The rows in ascending order of id; empty when they are given in it. Throws unless there is one id a row, none negative and
 // none twice.
 std::vector<std::uint32_t> order_of(std::span<const Id> ids, std::size_t rows) {
   if (ids.empty()) return {};
-  if (ids.size() != rows) throw InvalidArgument(fmt::format("{} ids for {} rows, expected one a row", ids.size(), rows));
+  if (ids.size() != rows)
+    throw InvalidArgument(fmt::format("{} ids for {} rows, expected one a row", ids.size(), rows));
   const auto negative = std::ranges::find_if(ids, [](Id id) { return id < 0; });
   if (negative != ids.end()) {
     throw InvalidArgument(fmt::format("id {} of row {} is negative", *negative, negative - ids.begin()));
@@ -50,24 +53,28 @@ std::vector<std::uint32_t> order_of(std::span<const Id> ids, std::size_t rows) {
   std::ranges::sort(order, {}, [&](std::uint32_t row) { return std::pair(ids[row], row); });
   for (std::size_t i = 1; i < rows; ++i) {
     if (ids[order[i - 1]] != ids[order[i]]) continue;
-    throw InvalidArgument(fmt::format("id {} is given to rows {} and {}, expected unique ids", ids[order[i]], order[i - 1], order[i]));
+    throw InvalidArgument(fmt::format("id {} is given to rows {} and {}, expected unique ids", ids[order[i]],
+                                      order[i - 1], order[i]));
   }
   return order;
 }
 
-Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32_t> order, const BuildControl& control) {
+Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32_t> order,
+                       const BuildControl& control) {
   constexpr std::size_t rows_per_task = 4096;
   Array<float> copy(checked_product(base.rows(), base.cols(), "base"));
-  control.executor.for_each((order.size() + rows_per_task - 1) / rows_per_task, [&](std::size_t task, std::size_t) {
-    const std::size_t end = std::min(order.size(), (task + 1) * rows_per_task);
-    for (std::size_t row = task * rows_per_task; row < end; ++row) {
-      std::ranges::copy(base[order[row]], copy.data() + row * base.cols());
-    }
-  });
+  control.executor.for_each((order.size() + rows_per_task - 1) / rows_per_task,
+                            [&](std::size_t task, std::size_t) {
+                              const std::size_t end = std::min(order.size(), (task + 1) * rows_per_task);
+                              for (std::size_t row = task * rows_per_task; row < end; ++row) {
+                                std::ranges::copy(base[order[row]], copy.data() + row * base.cols());
+                              }
+                            });
   return copy;
 }
 
-AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base, const BuildControl& control) {
+AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
+                             const BuildControl& control) {
   const Codec codec = Codec::train(spec.codec, metric, base, control);
   control.throw_if_stopped();
   AnyRetriever retriever;
@@ -88,9 +95,10 @@ std::optional<Calibration> calibrate_retriever(const AnyRetriever& retriever, Ma
                                                const IndexOptions& options, const BuildControl& control) {
   const auto* hnsw = retriever.get_if<Hnsw>();
   const auto* reranked = retriever.get_if<Reranked>();
-  if (hnsw == nullptr && (reranked == nullptr || reranked->inner().get_if<Hnsw>() == nullptr)) return std::nullopt;
-  const auto search = [&](const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
-                          std::size_t effort, const SearchControl& search_control) {
+  if (hnsw == nullptr && (reranked == nullptr || reranked->inner().get_if<Hnsw>() == nullptr))
+    return std::nullopt;
+  const auto search = [&](const VectorBatch& queries, std::span<const std::uint32_t> absent,
+                          NeighborsView out, std::size_t effort, const SearchControl& search_control) {
     if (absent.empty()) {
       retriever.search(queries, out, {effort, {}}, search_control);
     } else if (reranked != nullptr) {
@@ -120,20 +128,24 @@ void Index::Params::validate() const {
   if (!search.target_recall) return;
   const double target = *search.target_recall;
   if (!(target > 0 && target <= 1)) {
-    throw InvalidArgument(fmt::format("the target recall is {}, expected a number above 0 and at most 1", target));
+    throw InvalidArgument(
+        fmt::format("the target recall is {}, expected a number above 0 and at most 1", target));
   }
   if (search.effort != 0) {
-    throw InvalidArgument(fmt::format("both a target recall ({}) and an effort ({}) are given, expected one of them", target, search.effort));
+    throw InvalidArgument(
+        fmt::format("both a target recall ({}) and an effort ({}) are given, expected one of them", target,
+                    search.effort));
   }
 }
 
-Index Index::build(MatrixView<const float> base, std::string_view spec, Metric metric, const IndexOptions& options,
-                   const BuildControl& control) {
+Index Index::build(MatrixView<const float> base, std::string_view spec, Metric metric,
+                   const IndexOptions& options, const BuildControl& control) {
   Index index;
   index.spec_ = seeded(parse_spec(spec), options.seed);
   index.seed_ = options.seed;
   require_base(base);
-  if (!options.calibration_queries.empty()) validate_batch(options.calibration_queries, base.cols(), "calibration queries");
+  if (!options.calibration_queries.empty())
+    validate_batch(options.calibration_queries, base.cols(), "calibration queries");
   const std::vector<std::uint32_t> order = order_of(options.ids, base.rows());
   Array<float> copy;
   if (!order.empty()) {
@@ -142,7 +154,8 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
   }
   if (!options.ids.empty()) {
     index.ids_ = Array<Id>(options.ids.size());
-    for (std::size_t row = 0; row < options.ids.size(); ++row) index.ids_[row] = options.ids[order.empty() ? row : order[row]];
+    for (std::size_t row = 0; row < options.ids.size(); ++row)
+      index.ids_[row] = options.ids[order.empty() ? row : order[row]];
   }
   index.retriever_ = build_retriever(index.spec_, metric, base, control);
   if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, base, options, control);
@@ -154,7 +167,9 @@ std::size_t Index::effort_for(const IndexSearchOptions& options, std::size_t k) 
   // Where no effort can make a difference, every target is met as well as it can be.
   if (std::holds_alternative<FlatOptions>(spec_.index) || size() == 1) return 0;
   if (!calibration_) {
-    throw InvalidArgument("the index is not calibrated, so it cannot aim at a target recall: build it with calibrate, or give an effort");
+    throw InvalidArgument(
+        "the index is not calibrated, so it cannot aim at a target recall: build it with calibrate, or give "
+        "an effort");
   }
   return calibration_->effort_for(*options.target_recall, k);
 }
@@ -167,7 +182,8 @@ Neighbors Index::search(const VectorBatch& queries, std::size_t k, const IndexSe
   return out;
 }
 
-void Index::search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const {
+void Index::search(const VectorBatch& queries, NeighborsView out, const Params& params,
+                   const SearchControl& control) const {
   params.validate();
   const SearchOptions options{retriever_.has_value() ? effort_for(params.search, out.k()) : 0, {}};
   if (ids_.empty()) {
@@ -188,7 +204,8 @@ void Index::search_by_id(const VectorBatch& queries, NeighborsView out, const Se
     rows = rows_of(set->ids, ids);
     by_row.filter = Filter::id_set(rows);
   } else if (!filter.passes_all()) {
-    by_row.filter = Filter::predicate([&filter, ids](Id row) { return filter(ids[static_cast<std::size_t>(row)]); });
+    by_row.filter =
+        Filter::predicate([&filter, ids](Id row) { return filter(ids[static_cast<std::size_t>(row)]); });
   }
   retriever_.search(queries, out, options, by_row);
 
@@ -196,7 +213,8 @@ void Index::search_by_id(const VectorBatch& queries, NeighborsView out, const Se
     std::uint32_t kept = 0;
     for (std::uint32_t i = 0; i < out.counts[q]; ++i) {
       const Id id = ids[static_cast<std::size_t>(out.ids[q][i])];
-      if (!filter.passes_all() && !filter(id)) continue;  // The promise that a filter never leaks is kept here once more.
+      if (!filter.passes_all() && !filter(id))
+        continue;  // The promise that a filter never leaks is kept here once more.
       out.ids[q][kept] = id;
       out.distances[q][kept] = out.distances[q][i];
       ++kept;

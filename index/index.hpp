@@ -16,16 +16,17 @@ namespace vicinal {
 
 /// What one search through an Index asks for.
 struct IndexSearchOptions {
-  std::size_t effort = 0;                ///< 0: default
-  std::optional<double> target_recall = {};   ///< needs a calibrated index; then effort must be 0. A flat index is exact on its codes
-                                         ///< and takes any target
+  std::size_t effort = 0;  ///< 0: default
+  std::optional<double> target_recall =
+      {};  ///< needs a calibrated index; then effort must be 0. A flat index is exact on its codes
+           ///< and takes any target
 };
 
 struct IndexOptions {
   std::uint64_t seed = 1;
-  bool calibrate = true;                     ///< measure recall by effort after the build, when there is a graph to measure
+  bool calibrate = true;  ///< measure recall by effort after the build, when there is a graph to measure
   MatrixView<const float> calibration_queries = {};  ///< empty: rows of the base, searched for as absent
-  std::span<const Id> ids = {};                   ///< empty: row numbers. Else one unique non-negative id a row
+  std::span<const Id> ids = {};  ///< empty: row numbers. Else one unique non-negative id a row
 };
 
 /// A retriever built from a spec string, with the ids, the calibration and the provenance that a `.vcn` file holds: what the
@@ -49,8 +50,8 @@ class Index {
   /// Builds what `spec` says over the rows of `base`. The result (and the file it saves) depends on base, spec, metric, ids
   /// and options alone, not on the number of threads. Throws SpecError, InvalidArgument (empty base, non-finite value, bad ids:
   /// row named), Cancelled. When ids are given that do not ascend, the base is copied once in their order.
-  static Index build(MatrixView<const float> base, std::string_view spec, Metric metric, const IndexOptions& options = {},
-                     const BuildControl& control = {});
+  static Index build(MatrixView<const float> base, std::string_view spec, Metric metric,
+                     const IndexOptions& options = {}, const BuildControl& control = {});
 
   [[nodiscard]] std::size_t size() const { return retriever_.size(); }
   [[nodiscard]] std::size_t dim() const { return retriever_.dim(); }
@@ -61,15 +62,20 @@ class Index {
   [[nodiscard]] const std::optional<Calibration>& calibration() const { return calibration_; }
   /// What answers. Its ids are row numbers: of the base, or of ids() when there are ids.
   [[nodiscard]] const AnyRetriever& retriever() const { return retriever_; }
-  [[nodiscard]] std::span<const Id> ids() const { return ids_.span(); }  ///< ascending, one a row; empty: row numbers
+  [[nodiscard]] std::span<const Id> ids() const {
+    return ids_.span();
+  }  ///< ascending, one a row; empty: row numbers
 
   /// Results in the caller's ids; filters too. Throws InvalidArgument as AnyRetriever::search does, and for a target recall that
   /// is not in (0, 1], or given together with an effort, or asked of an index that is not calibrated.
-  [[nodiscard]] Neighbors search(const VectorBatch& queries, std::size_t k, const IndexSearchOptions& options = {},
+  [[nodiscard]] Neighbors search(const VectorBatch& queries, std::size_t k,
+                                 const IndexSearchOptions& options = {},
                                  const SearchControl& control = {}) const;
-  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params,
+              const SearchControl& control) const;
 
-  void save(const std::filesystem::path& path) const;  ///< atomically; throws IoError, or InvalidArgument for an empty Index
+  void save(const std::filesystem::path& path)
+      const;  ///< atomically; throws IoError, or InvalidArgument for an empty Index
   /// Validates everything before it returns. Throws IoError, CorruptFile, Unsupported.
   static Index open(const std::filesystem::path& path, OpenMode mode = OpenMode::load);
   static Index open(const Container& file);

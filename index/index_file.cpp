@@ -26,9 +26,11 @@ Spec spec_of(const IndexMetadata& metadata) {
     spec = parse_spec(metadata.spec);
   } catch (const SpecError& error) {
     const std::string_view what = error.what();
-    throw CorruptFile(fmt::format("section {}: the spec does not parse: {}", metadata_section, what.substr(0, what.find('\n'))));
+    throw CorruptFile(fmt::format("section {}: the spec does not parse: {}", metadata_section,
+                                  what.substr(0, what.find('\n'))));
   }
-  if (to_string(spec) != metadata.spec) throw CorruptFile(fmt::format("section {}: the spec is not canonical", metadata_section));
+  if (to_string(spec) != metadata.spec)
+    throw CorruptFile(fmt::format("section {}: the spec is not canonical", metadata_section));
   spec.codec.seed = metadata.seed;
   if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = metadata.seed;
   return spec;
@@ -44,19 +46,23 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
     const bool known = section.name == metadata_section || (has_ids && section.name == ids_section) ||
                        starts_with(section.name, graph ? hnsw_prefix : flat_prefix) ||
                        (spec.rerank && starts_with(section.name, rows_prefix));
-    if (!known) throw CorruptFile(fmt::format("section {} does not belong to an index of spec {}", section.name, to_string(spec)));
+    if (!known)
+      throw CorruptFile(
+          fmt::format("section {} does not belong to an index of spec {}", section.name, to_string(spec)));
   }
 }
 
-void require_codes(const CodeStore& codes, const CodecOptions& options, const IndexMetadata& metadata, std::string_view prefix) {
+void require_codes(const CodeStore& codes, const CodecOptions& options, const IndexMetadata& metadata,
+                   std::string_view prefix) {
   const CodecOptions& stored = codes.codec().options();
   // The other members mean something for i8 only.
   const bool same = options.kind == CodecKind::i8 ? stored == options : stored.kind == options.kind;
-  if (!same || codes.codec().metric() != metadata.metric || codes.dim() != metadata.dim || codes.size() != metadata.size) {
-    throw CorruptFile(fmt::format("sections {}/ hold {} {} vectors of dimension {} ({}), section {} says {} {} of {} ({})", prefix,
-                                  codes.size(), to_string(stored.kind), codes.dim(), to_string(codes.codec().metric()),
-                                  metadata_section, metadata.size, to_string(options.kind), metadata.dim,
-                                  to_string(metadata.metric)));
+  if (!same || codes.codec().metric() != metadata.metric || codes.dim() != metadata.dim ||
+      codes.size() != metadata.size) {
+    throw CorruptFile(fmt::format(
+        "sections {}/ hold {} {} vectors of dimension {} ({}), section {} says {} {} of {} ({})", prefix,
+        codes.size(), to_string(stored.kind), codes.dim(), to_string(codes.codec().metric()),
+        metadata_section, metadata.size, to_string(options.kind), metadata.dim, to_string(metadata.metric)));
   }
 }
 
@@ -65,7 +71,8 @@ AnyRetriever load_retriever(const Container& file, const Spec& spec, const Index
   if (const auto* options = std::get_if<HnswOptions>(&spec.index)) {
     Hnsw hnsw = Hnsw::load(file, hnsw_prefix);
     require_codes(hnsw.codes(), spec.codec, metadata, hnsw_prefix);
-    if (hnsw.options() != *options) throw CorruptFile("the graph was built with other options than the spec says");
+    if (hnsw.options() != *options)
+      throw CorruptFile("the graph was built with other options than the spec says");
     retriever = std::move(hnsw);
   } else {
     CodeStore codes = CodeStore::load(file, flat_prefix);
@@ -91,7 +98,8 @@ Array<Id> load_ids(const Container& file, std::uint64_t size) {
 }  // namespace
 
 void Index::save(const std::filesystem::path& path) const {
-  if (!retriever_.has_value()) throw InvalidArgument("the index is empty: nothing was built or opened, so there is nothing to save");
+  if (!retriever_.has_value())
+    throw InvalidArgument("the index is empty: nothing was built or opened, so there is nothing to save");
   const IndexMetadata metadata{to_string(spec_), metric(), dim(), size(), seed_, !ids_.empty(), calibration_};
   ContainerWriter writer;
   writer.add_owned(metadata_section, encode_metadata(metadata));
@@ -104,7 +112,9 @@ void Index::save(const std::filesystem::path& path) const {
   writer.write(path);
 }
 
-Index Index::open(const std::filesystem::path& path, OpenMode mode) { return open(Container::open(path, mode)); }
+Index Index::open(const std::filesystem::path& path, OpenMode mode) {
+  return open(Container::open(path, mode));
+}
 
 Index Index::open(const Container& file) {
   const IndexMetadata metadata = decode_metadata(file.metadata(metadata_section));

@@ -9,15 +9,18 @@
 
 namespace vicinal {
 
-std::vector<std::uint32_t> insertion_order(MatrixView<const float> rows, std::uint64_t seed, const BuildControl& control) {
+std::vector<std::uint32_t> insertion_order(MatrixView<const float> rows, std::uint64_t seed,
+                                           const BuildControl& control) {
   constexpr std::size_t rows_per_task = 4096;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> keys(rows.rows());
-  control.executor.for_each((rows.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task, std::size_t) {
-    const std::size_t end = std::min(rows.rows(), (task + 1) * rows_per_task);
-    for (std::size_t row = task * rows_per_task; row < end; ++row) {
-      keys[row] = {XXH3_64bits_withSeed(rows.row_data(row), rows.cols() * sizeof(float), seed), static_cast<std::uint32_t>(row)};
-    }
-  });
+  control.executor.for_each(
+      (rows.rows() + rows_per_task - 1) / rows_per_task, [&](std::size_t task, std::size_t) {
+        const std::size_t end = std::min(rows.rows(), (task + 1) * rows_per_task);
+        for (std::size_t row = task * rows_per_task; row < end; ++row) {
+          keys[row] = {XXH3_64bits_withSeed(rows.row_data(row), rows.cols() * sizeof(float), seed),
+                       static_cast<std::uint32_t>(row)};
+        }
+      });
   std::sort(keys.begin(), keys.end());
   constexpr std::uint64_t equal_rows_stream = 0x6571'7561'6C;  // "equal"
   const RandomStream spread(seed, equal_rows_stream);

@@ -12,6 +12,7 @@ namespace vicinal {
 /// given in (which "The Impacts of Data, Ordering, and Intrinsic Dimensionality on Recall in HNSW", Elliott & Clark 2024, shows to
 /// cost up to 12 points of recall). Equal rows are spread by how many came before, so that they do not crowd the upper levels.
 /// order[s] is the row of slot s.
-std::vector<std::uint32_t> insertion_order(MatrixView<const float> rows, std::uint64_t seed, const BuildControl& control);
+std::vector<std::uint32_t> insertion_order(MatrixView<const float> rows, std::uint64_t seed,
+                                           const BuildControl& control);
 
 }  // namespace vicinal

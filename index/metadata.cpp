@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cereal/archives/portable_binary.hpp>
 #include <cmath>
 #include <limits>
 #include <sstream>
 #include <streambuf>
+#include <cereal/archives/portable_binary.hpp>
 
 #include "vicinal/core/error.hpp"
 
@@ -16,7 +16,9 @@ namespace {
 constexpr std::uint32_t newest_version = 1;
 constexpr std::uint32_t most_points = 256;
 
-[[noreturn]] void throw_corrupt(const std::string& reason) { throw CorruptFile("section index/meta: " + reason); }
+[[noreturn]] void throw_corrupt(const std::string& reason) {
+  throw CorruptFile("section index/meta: " + reason);
+}
 
 // Reads from memory that somebody else owns, and knows how much is left.
 class MemoryBuffer : public std::streambuf {
@@ -45,7 +47,8 @@ class Reader {
   }
   std::string read_string() {
     const auto length = read<std::uint32_t>();
-    if (length > buffer_.remaining()) throw_corrupt(fmt::format("a string of {} bytes, {} are left", length, buffer_.remaining()));
+    if (length > buffer_.remaining())
+      throw_corrupt(fmt::format("a string of {} bytes, {} are left", length, buffer_.remaining()));
     std::string value(length, '\0');
     archive_(cereal::binary_data(value.data(), value.size()));
     return value;
@@ -72,7 +75,8 @@ class Writer {
 
  private:
   std::ostringstream stream_;
-  cereal::PortableBinaryOutputArchive archive_{stream_, cereal::PortableBinaryOutputArchive::Options::LittleEndian()};
+  cereal::PortableBinaryOutputArchive archive_{stream_,
+                                               cereal::PortableBinaryOutputArchive::Options::LittleEndian()};
 };
 
 Calibration read_calibration(Reader& reader, std::uint64_t size) {
@@ -80,7 +84,8 @@ Calibration read_calibration(Reader& reader, std::uint64_t size) {
   calibration.k = reader.read<std::uint64_t>();
   calibration.queries = reader.read<std::uint64_t>();
   calibration.given_queries = reader.read_bool("given_queries");
-  if (calibration.k == 0 || calibration.k > size) throw_corrupt(fmt::format("calibration k is {}", calibration.k));
+  if (calibration.k == 0 || calibration.k > size)
+    throw_corrupt(fmt::format("calibration k is {}", calibration.k));
   if (calibration.queries == 0) throw_corrupt("calibration on 0 queries");
   const auto count = reader.read<std::uint32_t>();
   if (count == 0 || count > most_points) {
@@ -91,9 +96,11 @@ Calibration read_calibration(Reader& reader, std::uint64_t size) {
     Calibration::Point point;
     point.effort = reader.read<std::uint64_t>();
     point.recall = reader.read<double>();
-    const bool in_range = point.effort <= std::numeric_limits<std::uint32_t>::max() && point.recall >= 0 && point.recall <= 1;
+    const bool in_range =
+        point.effort <= std::numeric_limits<std::uint32_t>::max() && point.recall >= 0 && point.recall <= 1;
     if (!in_range || point.effort <= previous.effort || point.recall < previous.recall) {
-      throw_corrupt(fmt::format("calibration point {} (effort {}, recall {}) is out of range or order", i, point.effort, point.recall));
+      throw_corrupt(fmt::format("calibration point {} (effort {}, recall {}) is out of range or order", i,
+                                point.effort, point.recall));
     }
     calibration.points.push_back(point);
     previous = point;
@@ -105,18 +112,21 @@ IndexMetadata read_metadata(std::string_view bytes) {
   Reader reader(bytes);
   const auto version = reader.read<std::uint32_t>();
   if (version > newest_version) {
-    throw Unsupported(fmt::format("section index/meta has version {}, this build reads up to {}", version, newest_version));
+    throw Unsupported(
+        fmt::format("section index/meta has version {}, this build reads up to {}", version, newest_version));
   }
   if (version == 0) throw_corrupt("version 0");
   IndexMetadata metadata;
   metadata.spec = reader.read_string();
   const auto metric = reader.read<std::uint8_t>();
-  if (metric > static_cast<std::uint8_t>(Metric::cosine)) throw_corrupt(fmt::format("metric {} is unknown", metric));
+  if (metric > static_cast<std::uint8_t>(Metric::cosine))
+    throw_corrupt(fmt::format("metric {} is unknown", metric));
   metadata.metric = static_cast<Metric>(metric);
   metadata.dim = reader.read<std::uint64_t>();
   metadata.size = reader.read<std::uint64_t>();
   if (metadata.dim == 0 || metadata.size == 0) {
-    throw_corrupt(fmt::format("{} items of dimension {}, expected at least 1 of 1", metadata.size, metadata.dim));
+    throw_corrupt(
+        fmt::format("{} items of dimension {}, expected at least 1 of 1", metadata.size, metadata.dim));
   }
   metadata.seed = reader.read<std::uint64_t>();
   metadata.has_ids = reader.read_bool("has_ids");
@@ -132,12 +142,15 @@ std::string encode_metadata(const IndexMetadata& metadata) {
   writer.write(newest_version);
   writer.write_string(metadata.spec);
   writer.write(static_cast<std::uint8_t>(metadata.metric), metadata.dim, metadata.size, metadata.seed,
-               static_cast<std::uint8_t>(metadata.has_ids), static_cast<std::uint8_t>(metadata.calibration.has_value()));
+               static_cast<std::uint8_t>(metadata.has_ids),
+               static_cast<std::uint8_t>(metadata.calibration.has_value()));
   if (metadata.calibration) {
     const Calibration& calibration = *metadata.calibration;
     writer.write(std::uint64_t{calibration.k}, std::uint64_t{calibration.queries},
-                 static_cast<std::uint8_t>(calibration.given_queries), static_cast<std::uint32_t>(calibration.points.size()));
-    for (const Calibration::Point& point : calibration.points) writer.write(std::uint64_t{point.effort}, point.recall);
+                 static_cast<std::uint8_t>(calibration.given_queries),
+                 static_cast<std::uint32_t>(calibration.points.size()));
+    for (const Calibration::Point& point : calibration.points)
+      writer.write(std::uint64_t{point.effort}, point.recall);
   }
   return writer.bytes();
 }

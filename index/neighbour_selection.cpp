@@ -6,7 +6,8 @@ namespace vicinal {
 
 // Turned inside out: whenever a candidate is kept, all that are still alive are compared with it at once. The comparisons made are
 // the same, but one record is prepared for each one kept, not for each one considered, and the kernel gets long lists.
-void NeighbourSelection::select(const BuildSpace& space, std::vector<Candidate>& candidates, std::size_t most) {
+void NeighbourSelection::select(const BuildSpace& space, std::vector<Candidate>& candidates,
+                                std::size_t most) {
   slots_.resize(std::max(slots_.size(), candidates.size()));
   distances_.resize(std::max(distances_.size(), candidates.size()));
   std::size_t kept = 0;

@@ -50,7 +50,9 @@ struct Reranked::Scratch {
     counts.resize(std::max(counts.size(), queries));
     return {{ids.data(), queries, k}, {distances.data(), queries, k}, std::span(counts).first(queries)};
   }
-  [[nodiscard]] std::size_t bytes() const { return ids.capacity() * sizeof(Id) + distances.capacity() * sizeof(float); }
+  [[nodiscard]] std::size_t bytes() const {
+    return ids.capacity() * sizeof(Id) + distances.capacity() * sizeof(float);
+  }
 };
 
 // Scratch that is not in use. As many are made as searches ran at one time.
@@ -75,16 +77,21 @@ class Reranked::ScratchPool {
 };
 
 Reranked::Reranked(AnyRetriever inner, CodeStore rows, double depth)
-    : inner_(std::move(inner)), rows_(std::move(rows)), depth_(depth), scratch_(std::make_shared<ScratchPool>()) {
+    : inner_(std::move(inner)),
+      rows_(std::move(rows)),
+      depth_(depth),
+      scratch_(std::make_shared<ScratchPool>()) {
   if (!inner_.has_value()) throw InvalidArgument("the retriever to rerank is empty");
   if (!(depth >= 1 && std::isfinite(depth))) {
     throw InvalidArgument(fmt::format("the rerank depth is {}, expected at least 1", depth));
   }
   if (rows_.size() != inner_.size()) {
-    throw InvalidArgument(fmt::format("{} rows to rerank on, the inner retriever has {} items", rows_.size(), inner_.size()));
+    throw InvalidArgument(
+        fmt::format("{} rows to rerank on, the inner retriever has {} items", rows_.size(), inner_.size()));
   }
   if (rows_.dim() != inner_.dim()) {
-    throw InvalidArgument(fmt::format("rows to rerank on have dimension {}, the inner retriever {}", rows_.dim(), inner_.dim()));
+    throw InvalidArgument(fmt::format("rows to rerank on have dimension {}, the inner retriever {}",
+                                      rows_.dim(), inner_.dim()));
   }
   if (rows_.codec().metric() != inner_.metric()) {
     throw InvalidArgument(fmt::format("rows to rerank on have metric {}, the inner retriever {}",
@@ -102,18 +109,20 @@ std::size_t Reranked::candidates_for(std::size_t k, const Params& params) const 
   return std::max<std::size_t>(1, std::min(size(), std::max(candidates, k)));
 }
 
-void Reranked::search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const {
+void Reranked::search(const VectorBatch& queries, NeighborsView out, const Params& params,
+                      const SearchControl& control) const {
   const auto candidates = [&](std::size_t first, NeighborsView found, const SearchControl& inner_control) {
     inner_.search(queries.rows.rows_from(first, found.size()), found, params.inner, inner_control);
   };
   search_with(candidates, queries, out, params, control);
 }
 
-void Reranked::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
-                              const Params& params, const SearchControl& control) const {
+void Reranked::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent,
+                              NeighborsView out, const Params& params, const SearchControl& control) const {
   const auto* hnsw = inner_.get_if<Hnsw>();
   if (hnsw == nullptr) {
-    throw Unsupported(fmt::format("search_without needs an inner retriever of kind hnsw, got {}", inner_.kind()));
+    throw Unsupported(
+        fmt::format("search_without needs an inner retriever of kind hnsw, got {}", inner_.kind()));
   }
   Hnsw::Params inner;
   if (params.inner.effort != 0) inner = Hnsw::Params::from_effort(params.inner.effort);
@@ -124,14 +133,14 @@ void Reranked::search_without(const VectorBatch& queries, std::span<const std::u
       std::ranges::fill(found.distances[i], no_distance);
     }
     std::ranges::fill(found.counts, 0U);
-    hnsw->search_without(queries.rows.rows_from(first, found.size()), absent.subspan(first, found.size()), found, inner,
-                         inner_control);
+    hnsw->search_without(queries.rows.rows_from(first, found.size()), absent.subspan(first, found.size()),
+                         found, inner, inner_control);
   };
   search_with(candidates, queries, out, params, control);
 }
 
-void Reranked::search_with(Candidates candidates, const VectorBatch& queries, NeighborsView out, const Params& params,
-                           const SearchControl& control) const {
+void Reranked::search_with(Candidates candidates, const VectorBatch& queries, NeighborsView out,
+                           const Params& params, const SearchControl& control) const {
   const std::size_t wanted = candidates_for(out.k(), params);
   const std::size_t block = std::max<std::size_t>(1, most_candidates / wanted);
   SearchStats work;
@@ -146,7 +155,8 @@ void Reranked::search_with(Candidates candidates, const VectorBatch& queries, Ne
     const NeighborsView found = scratch->candidates(count, wanted);
     candidates(first, found, inner_control);
     control.executor.for_each(count, [&](std::size_t i, std::size_t worker) {
-      rerank(queries.rows[first + i], found.ids[i].first(found.counts[i]), out, first + i, control.filter, *scratch, worker);
+      rerank(queries.rows[first + i], found.ids[i].first(found.counts[i]), out, first + i, control.filter,
+             *scratch, worker);
     });
   }
 
@@ -154,19 +164,21 @@ void Reranked::search_with(Candidates candidates, const VectorBatch& queries, Ne
     for (const Scratch::Worker& worker : scratch->workers) work.reranked += worker.reranked;
     work.bytes += work.reranked * rows_.bytes_per_vector();
     control.stats->add_work(work);
-    control.stats->strategy = fmt::format("rerank({}, {}) > {}", to_string(rows_.codec().kind()), wanted, work.strategy);
+    control.stats->strategy =
+        fmt::format("rerank({}, {}) > {}", to_string(rows_.codec().kind()), wanted, work.strategy);
   }
   scratch_->give_back(std::move(scratch));
 }
 
 // Scores one query's candidates on the rows and writes the best to a row of `out`, which is empty so far.
-void Reranked::rerank(std::span<const float> query, std::span<const Id> candidates, NeighborsView out, std::size_t row,
-                      const Filter& filter, Scratch& scratch, std::size_t worker) const {
+void Reranked::rerank(std::span<const float> query, std::span<const Id> candidates, NeighborsView out,
+                      std::size_t row, const Filter& filter, Scratch& scratch, std::size_t worker) const {
   constexpr std::size_t lookahead = 8;
   Scratch::Worker& own = scratch.workers[worker];
   own.rows.clear();
   for (const Id id : candidates) {
-    if (id < 0 || static_cast<std::uint64_t>(id) >= rows_.size() || !(filter.passes_all() || filter(id))) continue;
+    if (id < 0 || static_cast<std::uint64_t>(id) >= rows_.size() || !(filter.passes_all() || filter(id)))
+      continue;
     own.rows.push_back(static_cast<std::uint32_t>(id));
   }
   if (own.rows.empty()) return;

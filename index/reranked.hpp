@@ -24,7 +24,9 @@ class Reranked {
     /// The inner retriever at this effort; no more candidates than the effort asks the inner one to keep, but at least k.
     static Params from_effort(std::size_t effort);
     void validate() const;  ///< InvalidArgument unless the depth is 0 or at least 1
-    friend bool operator==(const Params& a, const Params& b) { return a.inner.effort == b.inner.effort && a.depth == b.depth; }
+    friend bool operator==(const Params& a, const Params& b) {
+      return a.inner.effort == b.inner.effort && a.depth == b.depth;
+    }
   };
 
   Reranked() = default;
@@ -39,12 +41,13 @@ class Reranked {
   [[nodiscard]] const CodeStore& rows() const { return rows_; }
   [[nodiscard]] double depth() const { return depth_; }
 
-  void search(const VectorBatch& queries, NeighborsView out, const Params& params, const SearchControl& control) const;
+  void search(const VectorBatch& queries, NeighborsView out, const Params& params,
+              const SearchControl& control) const;
 
   /// As search(), but query i acts as if row absent[i] had never been indexed; see Hnsw::search_without. Throws Unsupported when
   /// the inner retriever is not an Hnsw.
-  void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out, const Params& params,
-                      const SearchControl& control) const;
+  void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
+                      const Params& params, const SearchControl& control) const;
 
  private:
   // Fills `out` with candidates for queries [first, first + out.size()) of the batch.
@@ -55,8 +58,8 @@ class Reranked {
   [[nodiscard]] std::size_t candidates_for(std::size_t k, const Params& params) const;
   void search_with(Candidates candidates, const VectorBatch& queries, NeighborsView out, const Params& params,
                    const SearchControl& control) const;
-  void rerank(std::span<const float> query, std::span<const Id> candidates, NeighborsView out, std::size_t row,
-              const Filter& filter, Scratch& scratch, std::size_t worker) const;
+  void rerank(std::span<const float> query, std::span<const Id> candidates, NeighborsView out,
+              std::size_t row, const Filter& filter, Scratch& scratch, std::size_t worker) const;
 
   AnyRetriever inner_;
   CodeStore rows_;

@@ -20,11 +20,12 @@ namespace vicinal {
 /// R::Params is a plain struct with defaults, validate() (throws InvalidArgument) and from_effort(n): one portable knob, the
 /// larger the slower and the better, that benchmarks and tuners sweep.
 template <class R>
-concept Retriever = requires(const R& retriever, const VectorBatch& queries, NeighborsView out, const typename R::Params& params,
-                             const SearchControl& control, std::size_t effort) {
+concept Retriever = requires(const R& retriever, const VectorBatch& queries, NeighborsView out,
+                             const typename R::Params& params, const SearchControl& control,
+                             std::size_t effort) {
   requires std::regular<typename R::Params>;
   { R::Params::from_effort(effort) } -> std::same_as<typename R::Params>;
-  { params.validate() };
+  {params.validate()};
   { R::kind } -> std::convertible_to<std::string_view>;
   { retriever.size() } -> std::same_as<std::size_t>;
   { retriever.dim() } -> std::same_as<std::size_t>;
@@ -35,7 +36,8 @@ concept Retriever = requires(const R& retriever, const VectorBatch& queries, Nei
 
 /// A Retriever whose content can change. Not part of AnyRetriever: "not supported" is an absent method.
 template <class R>
-concept MutableRetriever = Retriever<R> && requires(R& retriever, const VectorBatch& items, std::span<const Id> ids) {
+concept MutableRetriever = Retriever<R> &&
+    requires(R& retriever, const VectorBatch& items, std::span<const Id> ids) {
   retriever.add(items, ids);
   retriever.upsert(items, ids);
   { retriever.remove(ids) } -> std::same_as<std::size_t>;

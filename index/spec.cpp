@@ -17,7 +17,8 @@ constexpr std::size_t longest_spec = 4096;
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-' || c == '+';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+         c == '-' || c == '+';
 }
 bool continues_utf8(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
@@ -53,7 +54,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::string suggestion(std::string_view got, std::span<const std::string_view> names) {
   constexpr std::size_t longest_name = 64;
   if (got.size() > longest_name || names.empty()) return {};
-  const auto nearest = std::ranges::min_element(names, {}, [&](std::string_view name) { return edit_distance(got, name); });
+  const auto nearest =
+      std::ranges::min_element(names, {}, [&](std::string_view name) { return edit_distance(got, name); });
   if (edit_distance(got, *nearest) > std::max<std::size_t>(1, nearest->size() / 2)) return {};
   return fmt::format("; did you mean '{}'?", *nearest);
 }
@@ -81,8 +83,12 @@ class Tokens {
     advance();
     return true;
   }
-  [[noreturn]] void fail(std::size_t position, const std::string& reason) const { throw SpecError(spec_, position, reason); }
-  [[noreturn]] void fail(const Token& token, const std::string& reason) const { fail(token.position, reason); }
+  [[noreturn]] void fail(std::size_t position, const std::string& reason) const {
+    throw SpecError(spec_, position, reason);
+  }
+  [[noreturn]] void fail(const Token& token, const std::string& reason) const {
+    fail(token.position, reason);
+  }
 
  private:
   void advance() {
@@ -154,15 +160,17 @@ Call parse_call(Tokens& tokens) {
     call.arguments.push_back(parse_argument(tokens));
     if (tokens.take_if(Token::Kind::close)) return call;
     if (tokens.take_if(Token::Kind::comma)) continue;
-    tokens.fail(tokens.peek(), fmt::format("expected ',' or the ')' that closes the '(' at character {}, got {}",
-                                           open.position + 1, text_of(tokens.peek())));
+    tokens.fail(tokens.peek(),
+                fmt::format("expected ',' or the ')' that closes the '(' at character {}, got {}",
+                            open.position + 1, text_of(tokens.peek())));
   }
 }
 
 // Reads the arguments of one stage: each key at most once, none unknown.
 class Arguments {
  public:
-  Arguments(const Tokens& tokens, const Call& call) : tokens_(tokens), call_(call), used_(call.arguments.size()) {}
+  Arguments(const Tokens& tokens, const Call& call)
+      : tokens_(tokens), call_(call), used_(call.arguments.size()) {}
 
   // The value given for one of the names of a key, nullptr when there is none.
   const Token* find(std::initializer_list<std::string_view> names) {
@@ -201,17 +209,21 @@ class Arguments {
     const Token* value = find({key});
     if (value == nullptr) return otherwise;
     if (value->text == "on") return true;
-    if (value->text != "off") tokens_.fail(*value, fmt::format("{} is on or off, got '{}'", key, value->text));
+    if (value->text != "off")
+      tokens_.fail(*value, fmt::format("{} is on or off, got '{}'", key, value->text));
     return false;
   }
 
   // A whole number of [least, most].
-  std::size_t read_count(const Token& value, std::string_view key, std::size_t least, std::size_t most) const {
+  std::size_t read_count(const Token& value, std::string_view key, std::size_t least,
+                         std::size_t most) const {
     std::size_t number = 0;
     const char* const end = value.text.data() + value.text.size();
     const auto [stopped, error] = std::from_chars(value.text.data(), end, number);
     const bool whole = stopped == end && (error == std::errc() || error == std::errc::result_out_of_range);
-    if (!whole) tokens_.fail(value, fmt::format("{} is a whole number of {} to {}, got '{}'", key, least, most, value.text));
+    if (!whole)
+      tokens_.fail(value,
+                   fmt::format("{} is a whole number of {} to {}, got '{}'", key, least, most, value.text));
     if (error != std::errc() || number < least || number > most) {
       tokens_.fail(value, fmt::format("{} must be {} to {}, got {}", key, least, most, value.text));
     }
@@ -224,14 +236,16 @@ class Arguments {
   [[noreturn]] void refuse(const Argument& argument, std::string_view bare) const {
     const std::string_view stage = call_.name.text;
     if (keys_.empty()) {
-      tokens_.fail(argument.key.text.empty() ? argument.value : argument.key, fmt::format("{} takes no arguments", stage));
+      tokens_.fail(argument.key.text.empty() ? argument.value : argument.key,
+                   fmt::format("{} takes no arguments", stage));
     }
     const std::string known = fmt::format("{}", fmt::join(keys_, ", "));
     if (argument.key.text.empty()) {
-      if (!bare.empty()) tokens_.fail(argument.value, fmt::format("{} takes {}, got '{}'", stage, bare, argument.value.text));
+      if (!bare.empty())
+        tokens_.fail(argument.value, fmt::format("{} takes {}, got '{}'", stage, bare, argument.value.text));
       tokens_.fail(argument.value,
-                   fmt::format("'{}' lacks its key, as in {}={}; {} has {}", argument.value.text, keys_.front(),
-                               argument.value.text, stage, known));
+                   fmt::format("'{}' lacks its key, as in {}={}; {} has {}", argument.value.text,
+                               keys_.front(), argument.value.text, stage, known));
     }
     tokens_.fail(argument.key, fmt::format("{} has no key '{}', it has {}{}", stage, argument.key.text, known,
                                            suggestion(argument.key.text, keys_)));
@@ -270,22 +284,28 @@ void parse_hnsw(Arguments& arguments, Spec& spec) {
   if (efc != nullptr) {
     options.ef_construction = arguments.read_count(*efc, "efc", 1, 4096);
     if (options.ef_construction < options.m) {
-      arguments.fail(*efc, fmt::format("efc must be at least m, which is {}, got {}", options.m, options.ef_construction));
+      arguments.fail(*efc, fmt::format("efc must be at least m, which is {}, got {}", options.m,
+                                       options.ef_construction));
     }
   }
   spec.index = options;
 }
 
-bool is_depth(std::string_view text) { return text.front() >= '0' && text.front() <= '9' && text.back() == 'x'; }
+bool is_depth(std::string_view text) {
+  return text.front() >= '0' && text.front() <= '9' && text.back() == 'x';
+}
 
 double read_depth(const Arguments& arguments, const Token& value) {
   constexpr double most = 1000;
   std::string_view text = value.text;
   if (text.back() == 'x') text.remove_suffix(1);
   double depth = 0;
-  const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), depth, std::chars_format::fixed);
-  const bool number = !text.empty() && text.front() >= '0' && text.front() <= '9' && stopped == text.data() + text.size();
-  if (!number) arguments.fail(value, fmt::format("the depth is a multiple of k such as 3x, got '{}'", value.text));
+  const auto [stopped, error] =
+      std::from_chars(text.data(), text.data() + text.size(), depth, std::chars_format::fixed);
+  const bool number =
+      !text.empty() && text.front() >= '0' && text.front() <= '9' && stopped == text.data() + text.size();
+  if (!number)
+    arguments.fail(value, fmt::format("the depth is a multiple of k such as 3x, got '{}'", value.text));
   if (error != std::errc() || !(depth >= 1 && depth <= most)) {
     arguments.fail(value, fmt::format("the depth must be 1x to {}x, got '{}'", most, value.text));
   }
@@ -298,7 +318,8 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
   const Token* keyed = arguments.find({"depth"});
   const Token* bare = arguments.find_bare(is_depth);
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
-  if (const Token* depth = keyed != nullptr ? keyed : bare; depth != nullptr) options.depth = read_depth(arguments, *depth);
+  if (const Token* depth = keyed != nullptr ? keyed : bare; depth != nullptr)
+    options.depth = read_depth(arguments, *depth);
   for (const CodecKind kind : kinds) {
     if (arguments.find_bare([&](std::string_view text) { return text == to_string(kind); }) != nullptr) {
       options.rows = kind;
@@ -351,7 +372,8 @@ const Stage& find_stage(const Tokens& tokens, const Token& name) {
 void require_place(const Tokens& tokens, const Stage* previous, const Stage& stage, const Token& name) {
   if (previous == nullptr || previous->place < stage.place) return;
   if (previous->place == stage.place) {
-    tokens.fail(name, fmt::format("a second {}: {} follows {}, a spec has one", to_string(stage.place), stage.name, previous->name));
+    tokens.fail(name, fmt::format("a second {}: {} follows {}, a spec has one", to_string(stage.place),
+                                  stage.name, previous->name));
   }
   tokens.fail(name, fmt::format("the {} must come before the {}: {} follows {}", to_string(stage.place),
                                 to_string(previous->place), stage.name, previous->name));
@@ -364,7 +386,9 @@ SpecError::SpecError(std::string_view spec, std::size_t position, const std::str
 
 Spec parse_spec(std::string_view text) {
   if (text.size() > longest_spec) {
-    throw SpecError(text.substr(0, 64), 0, fmt::format("the spec has {} characters, at most {} make sense", text.size(), longest_spec));
+    throw SpecError(
+        text.substr(0, 64), 0,
+        fmt::format("the spec has {} characters, at most {} make sense", text.size(), longest_spec));
   }
   Tokens tokens(text);
   if (tokens.at(Token::Kind::end)) tokens.fail(0, "the spec is empty, expected stages such as i8 | hnsw");
@@ -373,7 +397,8 @@ Spec parse_spec(std::string_view text) {
   for (;;) {
     if (tokens.at(Token::Kind::end)) tokens.fail(tokens.peek(), "a stage is missing after the last '|'");
     if (tokens.at(Token::Kind::bar)) tokens.fail(tokens.peek(), "a stage is missing before '|'");
-    if (!tokens.at(Token::Kind::word)) tokens.fail(tokens.peek(), "expected a stage, got " + text_of(tokens.peek()));
+    if (!tokens.at(Token::Kind::word))
+      tokens.fail(tokens.peek(), "expected a stage, got " + text_of(tokens.peek()));
     const Call call = parse_call(tokens);
     const Stage& stage = find_stage(tokens, call.name);
     require_place(tokens, previous, stage, call.name);
@@ -383,8 +408,9 @@ Spec parse_spec(std::string_view text) {
     if (tokens.at(Token::Kind::end)) return spec;
     if (!tokens.take_if(Token::Kind::bar)) {
       const bool could_open = call.arguments.empty() && !tokens.at(Token::Kind::close);
-      tokens.fail(tokens.peek(), fmt::format("expected {} after {}, got {}", could_open ? "'|' or '('" : "'|'", stage.name,
-                                             text_of(tokens.peek())));
+      tokens.fail(tokens.peek(),
+                  fmt::format("expected {} after {}, got {}", could_open ? "'|' or '('" : "'|'", stage.name,
+                              text_of(tokens.peek())));
     }
   }
 }

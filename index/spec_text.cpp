@@ -64,7 +64,8 @@ double graph_bytes(const HnswOptions& hnsw) {
 
 std::string to_string(const Spec& spec) {
   std::string text = codec_string(spec.codec) + " | " + index_string(spec.index);
-  if (spec.rerank) text += fmt::format(" | rerank({}, {}x)", to_string(spec.rerank->rows), decimal(spec.rerank->depth));
+  if (spec.rerank)
+    text += fmt::format(" | rerank({}, {}x)", to_string(spec.rerank->rows), decimal(spec.rerank->depth));
   return text;
 }
 
@@ -72,29 +73,37 @@ std::string explain(const Spec& spec, std::size_t dim) {
   std::string text = to_string(spec) + "\n";
   auto out = std::back_inserter(text);
   double total = static_cast<double>(record_bytes(spec.codec, dim));
-  fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind), meaning(spec.codec.kind), total);
+  fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind),
+                 meaning(spec.codec.kind), total);
   if (spec.codec.kind == CodecKind::i8) {
     fmt::format_to(out, "        rotate={}: {}\n", spec.codec.rotate ? "on" : "off",
-                   spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes" : "dimensions are kept as given");
+                   spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes"
+                                     : "dimensions are kept as given");
     fmt::format_to(out, "        centre={}: {}\n", spec.codec.centre ? "on" : "off",
-                   spec.codec.centre ? "the mean of the base is subtracted before rounding" : "nothing is subtracted before rounding");
+                   spec.codec.centre ? "the mean of the base is subtracted before rounding"
+                                     : "nothing is subtracted before rounding");
   }
   if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
     total += graph_bytes(*hnsw);
-    fmt::format_to(out, "index   hnsw: a navigable graph, approximate; about {:.0f} bytes a vector\n", graph_bytes(*hnsw));
-    fmt::format_to(out, "        m={}: {} links a vector, {} on the upper levels\n", hnsw->m, 2 * hnsw->m, hnsw->m);
-    fmt::format_to(out, "        efc={}: candidates kept while a vector's links are chosen\n", hnsw->ef_construction);
+    fmt::format_to(out, "index   hnsw: a navigable graph, approximate; about {:.0f} bytes a vector\n",
+                   graph_bytes(*hnsw));
+    fmt::format_to(out, "        m={}: {} links a vector, {} on the upper levels\n", hnsw->m, 2 * hnsw->m,
+                   hnsw->m);
+    fmt::format_to(out, "        efc={}: candidates kept while a vector's links are chosen\n",
+                   hnsw->ef_construction);
   } else {
     fmt::format_to(out, "index   flat: every query is compared with every vector, exact on the codes\n");
   }
   if (spec.rerank) {
     const auto rows = static_cast<double>(record_bytes({.kind = spec.rerank->rows}, dim));
     total += rows;
-    fmt::format_to(out, "rerank  {}: {}; {} bytes a vector\n", to_string(spec.rerank->rows), meaning(spec.rerank->rows), rows);
-    fmt::format_to(out, "        depth={}: {} x k candidates are scored again on these rows\n", decimal(spec.rerank->depth),
-                   decimal(spec.rerank->depth));
+    fmt::format_to(out, "rerank  {}: {}; {} bytes a vector\n", to_string(spec.rerank->rows),
+                   meaning(spec.rerank->rows), rows);
+    fmt::format_to(out, "        depth={}: {} x k candidates are scored again on these rows\n",
+                   decimal(spec.rerank->depth), decimal(spec.rerank->depth));
   }
-  fmt::format_to(out, "total   about {:.0f} bytes a vector of {} dimensions ({} as f32)\n", total, dim, sizeof(float) * dim);
+  fmt::format_to(out, "total   about {:.0f} bytes a vector of {} dimensions ({} as f32)\n", total, dim,
+                 sizeof(float) * dim);
   return text;
 }
 

@@ -61,15 +61,17 @@ bool bytes_are_codes(const std::byte* records, std::size_t bytes) {
 
 }  // namespace
 
-CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents, std::span<const std::uint32_t> order,
-                           const BuildControl& control) {
+CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents,
+                           std::span<const std::uint32_t> order, const BuildControl& control) {
   if (documents.cols() != codec.dim()) {
-    throw InvalidArgument("documents have " + std::to_string(documents.cols()) + " columns, the codec has dimension " +
-                          std::to_string(codec.dim()));
+    throw InvalidArgument("documents have " + std::to_string(documents.cols()) +
+                          " columns, the codec has dimension " + std::to_string(codec.dim()));
   }
-  const auto beyond = std::find_if(order.begin(), order.end(), [&](std::uint32_t row) { return row >= documents.rows(); });
+  const auto beyond =
+      std::find_if(order.begin(), order.end(), [&](std::uint32_t row) { return row >= documents.rows(); });
   if (beyond != order.end()) {
-    throw InvalidArgument("the order names row " + std::to_string(*beyond) + " of " + std::to_string(documents.rows()));
+    throw InvalidArgument("the order names row " + std::to_string(*beyond) + " of " +
+                          std::to_string(documents.rows()));
   }
   CodeStore store;
   store.codec_ = codec;
@@ -122,15 +124,19 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   for (const std::uint8_t reserved : header.reserved) {
     if (reserved != 0) throw_corrupt(prefix + "/codec", "reserved bytes are not zero");
   }
-  if (header.kind > static_cast<std::uint8_t>(CodecKind::i8)) throw_corrupt(prefix + "/codec", "unknown codec kind");
-  if (header.metric > static_cast<std::uint8_t>(Metric::cosine)) throw_corrupt(prefix + "/codec", "unknown metric");
+  if (header.kind > static_cast<std::uint8_t>(CodecKind::i8))
+    throw_corrupt(prefix + "/codec", "unknown codec kind");
+  if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
+    throw_corrupt(prefix + "/codec", "unknown metric");
   if (header.rotate > 1 || header.centre > 1) throw_corrupt(prefix + "/codec", "a flag is neither 0 nor 1");
   // Before anything is allocated: a vector takes at least a byte a dimension of the file.
   if (header.dim == 0 || header.size > file.file_bytes() || header.dim > file.file_bytes()) {
     throw_corrupt(prefix + "/codec", "size or dimension is beyond what the file can hold");
   }
-  const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1, header.seed};
-  if (options.kind == CodecKind::i8 && header.dim > max_byte_dim) throw_corrupt(prefix + "/codec", "too many dimensions for i8");
+  const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1,
+                             header.seed};
+  if (options.kind == CodecKind::i8 && header.dim > max_byte_dim)
+    throw_corrupt(prefix + "/codec", "too many dimensions for i8");
 
   Array<float> mean;
   if (options.kind == CodecKind::i8 && options.centre) mean = file.array<float>(prefix + "/mean", header.dim);
@@ -141,18 +147,21 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   store.codec_ = Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span());
   store.size_ = header.size;
   const std::size_t stride = store.codec_.stride();
-  if (header.size > file.file_bytes() / stride) throw_corrupt(prefix + "/codes", "is shorter than size x stride");
+  if (header.size > file.file_bytes() / stride)
+    throw_corrupt(prefix + "/codes", "is shorter than size x stride");
   const Array<std::uint8_t> codes = file.array<std::uint8_t>(prefix + "/codes", header.size * stride);
   store.records_ = codes.as<std::byte>();
   if (!records_are_finite(options.kind, store.records(), store.records_.size())) {
     throw_corrupt(prefix + "/codes", "holds a value that is not finite");
   }
   if (store.codec_.has_factors()) {
-    if (!bytes_are_codes(store.records(), store.records_.size())) throw_corrupt(prefix + "/codes", "holds a byte that is no code");
+    if (!bytes_are_codes(store.records(), store.records_.size()))
+      throw_corrupt(prefix + "/codes", "holds a byte that is no code");
     store.factors_ = file.array<float>(prefix + "/factors", 2 * header.size);
     for (std::size_t i = 0; i < store.factors_.size(); ++i) {
       const float factor = store.factors_[i];
-      if (!std::isfinite(factor) || factor < 0) throw_corrupt(prefix + "/factors", "holds a value that is negative or not finite");
+      if (!std::isfinite(factor) || factor < 0)
+        throw_corrupt(prefix + "/factors", "holds a value that is negative or not finite");
     }
   }
   return store;

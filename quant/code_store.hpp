@@ -18,21 +18,28 @@ class CodeStore {
 
   /// Encodes rows order[0], order[1], ... of `documents` (empty order: as they come) into slots 0, 1, ... Runs on
   /// control.executor; the bytes do not depend on the number of threads. O(rows x dim log dim).
-  static CodeStore build(const Codec& codec, MatrixView<const float> documents, std::span<const std::uint32_t> order,
-                         const BuildControl& control = {});
+  static CodeStore build(const Codec& codec, MatrixView<const float> documents,
+                         std::span<const std::uint32_t> order, const BuildControl& control = {});
 
   [[nodiscard]] const Codec& codec() const { return codec_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t dim() const { return codec_.dim(); }
   [[nodiscard]] const std::byte* records() const { return records_.data(); }
-  [[nodiscard]] const std::byte* record(std::size_t slot) const { return records_.data() + slot * codec_.stride(); }
+  [[nodiscard]] const std::byte* record(std::size_t slot) const {
+    return records_.data() + slot * codec_.stride();
+  }
   [[nodiscard]] const float* factors() const { return factors_.data(); }
   /// Bytes read to score one record.
-  [[nodiscard]] std::size_t bytes_per_vector() const { return codec_.stride() + (codec_.has_factors() ? 2 * sizeof(float) : 0); }
-  [[nodiscard]] std::size_t memory_bytes() const { return records_.bytes() + factors_.bytes() + codec_.mean().size_bytes(); }
+  [[nodiscard]] std::size_t bytes_per_vector() const {
+    return codec_.stride() + (codec_.has_factors() ? 2 * sizeof(float) : 0);
+  }
+  [[nodiscard]] std::size_t memory_bytes() const {
+    return records_.bytes() + factors_.bytes() + codec_.mean().size_bytes();
+  }
 
   void decode(std::size_t slot, std::span<float> out) const;
-  void score(const PreparedQuery& query, const std::uint32_t* slots, std::size_t count, float* out) const noexcept {
+  void score(const PreparedQuery& query, const std::uint32_t* slots, std::size_t count,
+             float* out) const noexcept {
     codec_.score(query, records(), factors(), slots, count, out);
   }
 

@@ -39,7 +39,8 @@ float require_byte_range(std::span<const float> residual, const char* what) {
   const float largest = largest_magnitude(residual);
   if (largest <= largest_byte_value) return largest;
   throw InvalidArgument(std::string(what) + " has values up to " + std::to_string(largest) +
-                        " after centring and rotation, i8 holds at most " + std::to_string(largest_byte_value));
+                        " after centring and rotation, i8 holds at most " +
+                        std::to_string(largest_byte_value));
 }
 
 float dot(const float* a, std::span<const float> b) {
@@ -114,7 +115,8 @@ void normalise(std::span<const float> vector, std::span<float> out) {
     sum += scaled * scaled;
   }
   const double length = std::sqrt(sum) * static_cast<double>(largest);
-  for (std::size_t j = 0; j < vector.size(); ++j) out[j] = static_cast<float>(static_cast<double>(vector[j]) / length);
+  for (std::size_t j = 0; j < vector.size(); ++j)
+    out[j] = static_cast<float>(static_cast<double>(vector[j]) / length);
 }
 
 Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
@@ -128,12 +130,14 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
   }
   if (options.kind != CodecKind::i8) return;
   if (dim > max_byte_dim) {
-    throw InvalidArgument("i8 codes hold at most " + std::to_string(max_byte_dim) + " dimensions, got " + std::to_string(dim));
+    throw InvalidArgument("i8 codes hold at most " + std::to_string(max_byte_dim) + " dimensions, got " +
+                          std::to_string(dim));
   }
   if (options.rotate) rotation_ = std::make_shared<const Rotation>(dim, options.seed);
 }
 
-Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents, const BuildControl& control) {
+Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
+                   const BuildControl& control) {
   Codec codec(options, metric, documents.cols());
   if (options.kind == CodecKind::i8 && options.centre) {
     codec.mean_ = documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control);
@@ -141,10 +145,12 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
   return codec;
 }
 
-Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean) {
+Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim,
+                     std::span<const float> mean) {
   Codec codec(options, metric, dim);
   if (mean.size() != (options.kind == CodecKind::i8 && options.centre ? dim : 0)) {
-    throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " + std::to_string(dim));
+    throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
+                          std::to_string(dim));
   }
   codec.mean_ = Array<float>(mean.size());
   std::copy(mean.begin(), mean.end(), codec.mean_.data());
@@ -157,14 +163,16 @@ void Codec::encode_bytes(std::span<const float> residual, std::byte* record, flo
   const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::uint8_t*>(record);
   for (std::size_t j = 0; j < residual.size(); ++j) {
-    bytes[j] = static_cast<std::uint8_t>(static_cast<std::int32_t>(round_to_integer(residual[j] * inverse)) + byte_zero);
+    bytes[j] = static_cast<std::uint8_t>(static_cast<std::int32_t>(round_to_integer(residual[j] * inverse)) +
+                                         byte_zero);
   }
   std::memset(bytes + residual.size(), byte_zero, stride_ - residual.size());
   factors[0] = scale;
   factors[1] = metric_ == Metric::l2 ? residual_norm(record, scale) : 0.0F;
 }
 
-void Codec::encode(std::span<const float> vector, std::byte* record, float* factors, std::span<float> scratch) const {
+void Codec::encode(std::span<const float> vector, std::byte* record, float* factors,
+                   std::span<float> scratch) const {
   std::span<const float> source = vector;
   if (metric_ == Metric::cosine) {
     normalise(vector, scratch);
@@ -177,8 +185,8 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
       for (std::size_t j = 0; j < dim_; ++j) {
         const std::uint16_t code = kind() == CodecKind::f16 ? f32_to_f16(source[j]) : f32_to_bf16(source[j]);
         if ((code & 0x7FFFU) >= (kind() == CodecKind::f16 ? 0x7C00U : 0x7F80U)) {
-          throw InvalidArgument("value " + std::to_string(source[j]) + " in column " + std::to_string(j) + " is beyond what " +
-                                std::string(to_string(kind())) + " can hold");
+          throw InvalidArgument("value " + std::to_string(source[j]) + " in column " + std::to_string(j) +
+                                " is beyond what " + std::string(to_string(kind())) + " can hold");
         }
         std::memcpy(record + j * sizeof(code), &code, sizeof(code));
       }
@@ -210,7 +218,8 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
       return;
     case CodecKind::i8: {
       const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
-      for (std::size_t j = 0; j < dim_; ++j) out[j] = static_cast<float>(std::int32_t{bytes[j]} - byte_zero) * factors[0];
+      for (std::size_t j = 0; j < dim_; ++j)
+        out[j] = static_cast<float>(std::int32_t{bytes[j]} - byte_zero) * factors[0];
       if (rotation_) rotation_->apply_inverse(out);
       if (!mean_.empty()) {
         for (std::size_t j = 0; j < dim_; ++j) out[j] += mean_[j];
@@ -231,7 +240,8 @@ float Codec::residual_norm(const std::byte* record, float scale) const noexcept 
 }
 
 // Quantises a residual as encode_bytes does, to signed bytes, and sets `values_` and `shift_`.
-void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale, float& norm) const {
+void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
+                             float& norm) const {
   const float largest = require_byte_range(residual, "the query");
   scale = largest / largest_code;
   const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
@@ -251,7 +261,8 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
 namespace {
 
 // Makes room for `bytes` bytes of which `used` will be written, and zeroes the padding: it may hold values of a longer query.
-void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes, std::size_t used, std::size_t dim) {
+void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes, std::size_t used,
+             std::size_t dim) {
   if (values.size() != bytes) values = Array<std::byte>(bytes);
   std::memset(values.data() + used, 0, bytes - used);
   if (scratch.size() != padded(dim, 32)) scratch = Array<float>(padded(dim, 32));
@@ -318,12 +329,12 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
   query.constant_ = l2_factors[1];
 }
 
-void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors, const std::uint32_t* ids,
-                  std::size_t count, float* out) const noexcept {
+void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,
+                  const std::uint32_t* ids, std::size_t count, float* out) const noexcept {
   const Records where{records, stride_, ids};
   if (kind() == CodecKind::i8) {
-    kernels_->bytes(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
-                    query.weight_, query.constant_, count, out);
+    kernels_->bytes(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors,
+                    query.shift_, query.weight_, query.constant_, count, out);
     return;
   }
   const auto* values = reinterpret_cast<const float*>(query.values_.data());

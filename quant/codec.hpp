@@ -27,8 +27,9 @@ std::string_view to_string(CodecKind kind);
 
 struct CodecOptions {
   CodecKind kind = CodecKind::f32;
-  bool rotate = true;      ///< i8 only
-  bool centre = true;      ///< i8 only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
+  bool rotate = true;  ///< i8 only
+  bool centre =
+      true;  ///< i8 only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
   std::uint64_t seed = 0;  ///< of the rotation
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
@@ -68,19 +69,21 @@ class Codec {
   static Codec train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
                      const BuildControl& control = {});
   /// As loaded from a file: `mean` is empty or dim values.
-  static Codec restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean);
+  static Codec restore(const CodecOptions& options, Metric metric, std::size_t dim,
+                       std::span<const float> mean);
 
   [[nodiscard]] const CodecOptions& options() const { return options_; }
   [[nodiscard]] CodecKind kind() const { return options_.kind; }
   [[nodiscard]] Metric metric() const { return metric_; }
   [[nodiscard]] std::size_t dim() const { return dim_; }
-  [[nodiscard]] std::size_t stride() const { return stride_; }           ///< bytes a record
+  [[nodiscard]] std::size_t stride() const { return stride_; }  ///< bytes a record
   [[nodiscard]] bool has_factors() const { return kind() == CodecKind::i8; }
   [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
 
   /// Encodes one vector (dim values): writes stride() bytes and, for i8, two factors. Cosine normalises first. `scratch` has dim
   /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
-  void encode(std::span<const float> vector, std::byte* record, float* factors, std::span<float> scratch) const;
+  void encode(std::span<const float> vector, std::byte* record, float* factors,
+              std::span<float> scratch) const;
 
   /// The vector a record stands for (after cosine's normalisation), dim values.
   void decode(const std::byte* record, const float* factors, std::span<float> out) const;
@@ -95,8 +98,8 @@ class Codec {
 
   /// out[i] = distance of the query to record ids[i] (ids == nullptr: to record i). Exact on the stored values, same bits on
   /// every instruction set. `factors` is ignored by the float codecs.
-  void score(const PreparedQuery& query, const std::byte* records, const float* factors, const std::uint32_t* ids,
-             std::size_t count, float* out) const noexcept;
+  void score(const PreparedQuery& query, const std::byte* records, const float* factors,
+             const std::uint32_t* ids, std::size_t count, float* out) const noexcept;
 
   /// |decoded residual|^2 of a record, in the arithmetic of the kernels (i8 only).
   [[nodiscard]] float residual_norm(const std::byte* record, float scale) const noexcept;
@@ -107,7 +110,8 @@ class Codec {
  private:
   Codec(const CodecOptions& options, Metric metric, std::size_t dim);
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
-  void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale, float& norm) const;
+  void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
+                        float& norm) const;
 
   CodecOptions options_;
   Metric metric_ = Metric::l2;

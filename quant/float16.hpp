@@ -9,8 +9,10 @@ namespace vicinal {
 constexpr float f16_to_f32(std::uint16_t half) {
   const std::uint32_t sign = std::uint32_t{half & 0x8000U} << 16;
   std::uint32_t magnitude = half & 0x7FFFU;
-  if (magnitude >= 0x7C00U) return std::bit_cast<float>(sign | 0x7F80'0000U | (magnitude & 0x3FFU) << 13);  // infinity, NaN
-  if (magnitude >= 0x0400U) return std::bit_cast<float>(sign | ((magnitude << 13) + (std::uint32_t{127 - 15} << 23)));
+  if (magnitude >= 0x7C00U)
+    return std::bit_cast<float>(sign | 0x7F80'0000U | (magnitude & 0x3FFU) << 13);  // infinity, NaN
+  if (magnitude >= 0x0400U)
+    return std::bit_cast<float>(sign | ((magnitude << 13) + (std::uint32_t{127 - 15} << 23)));
   // Subnormal: magnitude x 2^-24, exact in binary32.
   const float value = static_cast<float>(magnitude) * 0x1.0p-24F;
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(value));
@@ -29,7 +31,8 @@ constexpr std::uint16_t f32_to_f16(float value) {
     return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(rounded) - 0x3F00'0000U));
   }
   const std::uint32_t odd = magnitude >> 13 & 1U;
-  return static_cast<std::uint16_t>(sign | ((magnitude + 0xFFFU + odd - (std::uint32_t{127 - 15} << 23)) >> 13));
+  return static_cast<std::uint16_t>(sign |
+                                    ((magnitude + 0xFFFU + odd - (std::uint32_t{127 - 15} << 23)) >> 13));
 }
 
 /// bfloat16 -> binary32, exact.

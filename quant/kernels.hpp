@@ -25,11 +25,13 @@ struct Records {
 /// `query` has `dim` values padded with zeros to a multiple of 32 (floats) or 64 (bytes); 64-byte aligned. Records may be
 /// unaligned; float records are read up to `dim` values exactly, byte records up to the next multiple of 64 bytes.
 struct Kernels {
-  using FloatKernel = void (*)(const float* query, std::size_t dim, const Records& records, std::size_t count, float* out);
+  using FloatKernel = void (*)(const float* query, std::size_t dim, const Records& records, std::size_t count,
+                               float* out);
   /// out[i] = (constant + factors[2 r + 1]) + (weight * factors[2 r]) * (dot - shift), where r is the record's number and dot is
   /// the exact sum of query[j] (signed) x record[j] (unsigned). dim <= max_byte_dim keeps it within int32.
-  using ByteKernel = void (*)(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                              std::int32_t shift, float weight, float constant, std::size_t count, float* out);
+  using ByteKernel = void (*)(const std::int8_t* query, std::size_t dim, const Records& records,
+                              const float* factors, std::int32_t shift, float weight, float constant,
+                              std::size_t count, float* out);
 
   std::string_view name;  ///< "scalar", "sse4", "avx2", "avx3", "avx3_vnni", "neon"
   FloatKernel dot_f32 = nullptr, l2_f32 = nullptr;

@@ -34,7 +34,8 @@ void multiply(float* v, const float* by, std::size_t size) noexcept {
 }  // namespace
 
 // Signs are stored already multiplied by 1 / sqrt(block), the transform's normalisation, inside the block they precede.
-Rotation::Rotation(std::size_t dim, std::uint64_t seed) : dim_(dim), block_(dim == 0 ? 0 : std::bit_floor(dim)) {
+Rotation::Rotation(std::size_t dim, std::uint64_t seed)
+    : dim_(dim), block_(dim == 0 ? 0 : std::bit_floor(dim)) {
   scale_ = block_ == 0 ? 1.0F : 1.0F / std::sqrt(static_cast<float>(block_));
   RandomStream random(seed, signs_stream);
   const std::size_t blocks = block_ == dim_ ? 1 : 2;

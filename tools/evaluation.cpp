@@ -135,7 +135,8 @@ EvaluationPoint evaluate(Answer answer, const Workload& workload, ExecutorRef ex
 
 std::vector<std::size_t> sweep_efforts(std::size_t k) {
   std::vector<std::size_t> efforts;
-  for (const std::size_t effort : {10U, 16U, 24U, 32U, 48U, 64U, 96U, 128U, 192U, 256U, 384U, 512U, 768U, 1024U}) {
+  for (const std::size_t effort :
+       {10U, 16U, 24U, 32U, 48U, 64U, 96U, 128U, 192U, 256U, 384U, 512U, 768U, 1024U}) {
     if (effort >= k) efforts.push_back(effort);
   }
   if (efforts.empty()) efforts = {k, 2 * k, 4 * k};

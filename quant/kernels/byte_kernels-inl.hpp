@@ -16,8 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace vicinal::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-HWY_INLINE std::int32_t dot_bytes(const std::int8_t* HWY_RESTRICT query, const std::uint8_t* HWY_RESTRICT record,
-                                  std::size_t padded_dim) {
+HWY_INLINE std::int32_t dot_bytes(const std::int8_t* HWY_RESTRICT query,
+                                  const std::uint8_t* HWY_RESTRICT record, std::size_t padded_dim) {
   const hn::CappedTag<std::int16_t, 32> d16;
   const hn::Rebind<std::uint8_t, decltype(d16)> d_unsigned;
   const hn::Rebind<std::int8_t, decltype(d16)> d_signed;
@@ -33,8 +33,9 @@ HWY_INLINE std::int32_t dot_bytes(const std::int8_t* HWY_RESTRICT query, const s
   return hn::GetLane(hn::SumOfLanes(d32, hn::Add(low, high)));
 }
 
-inline void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                        std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+inline void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records,
+                        const float* factors, std::int32_t shift, float weight, float constant,
+                        std::size_t count, float* out) {
   const std::size_t padded = (dim + 63) & ~std::size_t{63};
   constexpr std::size_t ahead = 4;
   for (std::size_t i = 0; i < count; ++i) {

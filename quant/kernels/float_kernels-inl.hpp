@@ -65,7 +65,8 @@ HWY_INLINE float fold(const FloatVector* sums) {
 }
 
 template <class Type, bool squared_difference, std::size_t many>
-HWY_INLINE void score_many(const float* HWY_RESTRICT query, std::size_t dim, const std::byte* const* records, float* out) {
+HWY_INLINE void score_many(const float* HWY_RESTRICT query, std::size_t dim, const std::byte* const* records,
+                           float* out) {
   using Element = typename Type::Element;
   FloatVector sums[many][registers];
   for (std::size_t m = 0; m < many; ++m) {
@@ -84,7 +85,8 @@ HWY_INLINE void score_many(const float* HWY_RESTRICT query, std::size_t dim, con
   if (whole != dim) {
     for (std::size_t m = 0; m < many; ++m) {
       alignas(64) Element tail[32] = {};
-      std::memcpy(static_cast<void*>(tail), records[m] + whole * sizeof(Element), (dim - whole) * sizeof(Element));
+      std::memcpy(static_cast<void*>(tail), records[m] + whole * sizeof(Element),
+                  (dim - whole) * sizeof(Element));
       for (std::size_t r = 0; r < registers; ++r) {
         const FloatVector q = hn::Load(FloatTag(), query + whole + r * float_lanes);
         sums[m][r] = accumulate<squared_difference>(sums[m][r], q, Type::load(tail + r * float_lanes));
@@ -95,7 +97,8 @@ HWY_INLINE void score_many(const float* HWY_RESTRICT query, std::size_t dim, con
 }
 
 template <class Type, bool squared_difference>
-void score_floats(const float* query, std::size_t dim, const Records& records, std::size_t count, float* out) {
+void score_floats(const float* query, std::size_t dim, const Records& records, std::size_t count,
+                  float* out) {
   const std::size_t bytes = dim * sizeof(typename Type::Element);
   const auto record = [&](std::size_t i) {
     return records.base + records.stride * (records.ids == nullptr ? i : records.ids[i]);

@@ -8,7 +8,8 @@ namespace vicinal {
 namespace {
 
 template <class Stored, float (*decode)(Stored), bool squared_difference>
-void score_floats(const float* query, std::size_t dim, const Records& records, std::size_t count, float* out) {
+void score_floats(const float* query, std::size_t dim, const Records& records, std::size_t count,
+                  float* out) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::byte* record = records.base + records.stride * (records.ids == nullptr ? i : records.ids[i]);
     float lanes[32] = {};
@@ -28,14 +29,15 @@ void score_floats(const float* query, std::size_t dim, const Records& records, s
 
 float identity(float x) { return x; }
 
-void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors, std::int32_t shift,
-                 float weight, float constant, std::size_t count, float* out) {
+void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                 std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     std::int32_t dot = 0;
     for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * std::int32_t{bytes[j]};
-    out[i] = (constant + factors[2 * record + 1]) + (weight * factors[2 * record]) * static_cast<float>(dot - shift);
+    out[i] = (constant + factors[2 * record + 1]) +
+             (weight * factors[2 * record]) * static_cast<float>(dot - shift);
   }
 }
 

@@ -78,7 +78,8 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
     const __m128 second = _mm_movelh_ps(pair(2), pair(3));
     const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
     const __m128 offsets = _mm_shuffle_ps(first, second, 0xDD);
-    const __m128 result = _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
+    const __m128 result =
+        _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
     if (i + 4 <= count) {
       _mm_storeu_ps(out + i, result);
     } else {
@@ -108,7 +109,8 @@ void score_bytes_vnni(const std::int8_t* query, std::size_t dim, const Records& 
 }  // namespace
 
 bool use_vnni(Kernels& table) {
-  if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vl") || table.name != "avx3") return false;
+  if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vl") || table.name != "avx3")
+    return false;
   table.name = "avx3_vnni";
   table.bytes = &score_bytes_vnni;
   table.fast_bytes = true;

@@ -8,16 +8,17 @@
 #include <string>
 #include <thread>
 
+#include "vicinal/index/index.hpp"
 #include "random_rows.hpp"
 #include "thread_executor.hpp"
-#include "vicinal/index/index.hpp"
 
 namespace vicinal {
 namespace {
 
 std::string bytes_of(const Index& index) {
   const std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("vicinal-concurrent-" + std::to_string(std::random_device()()) + ".vcn");
+      std::filesystem::temp_directory_path() /
+      ("vicinal-concurrent-" + std::to_string(std::random_device()()) + ".vcn");
   index.save(path);
   std::ifstream file(path, std::ios::binary);
   std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

@@ -7,10 +7,10 @@
 #include <thread>
 #include <vector>
 
-#include "random_rows.hpp"
-#include "thread_executor.hpp"
 #include "vicinal/index/index.hpp"
 #include "vicinal/quant/kernels.hpp"
+#include "random_rows.hpp"
+#include "thread_executor.hpp"
 
 namespace vicinal {
 namespace {
@@ -24,7 +24,9 @@ Index build(std::string_view spec, const RandomRows& base) {
 
 bool same(const Neighbors& a, const Neighbors& b) {
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (!std::ranges::equal(a.ids()[i], b.ids()[i]) || !std::ranges::equal(a.distances()[i], b.distances()[i])) return false;
+    if (!std::ranges::equal(a.ids()[i], b.ids()[i]) ||
+        !std::ranges::equal(a.distances()[i], b.distances()[i]))
+      return false;
   }
   return a.size() == b.size() && std::ranges::equal(a.counts(), b.counts());
 }
@@ -84,7 +86,8 @@ TEST_P(ConcurrentSearch, AStopFromAnotherThreadEndsTheSearch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Specs, ConcurrentSearch,
-                         testing::Values("flat", "i8 | flat", "hnsw(m=8, efc=40)", "i8 | hnsw(m=8, efc=40) | rerank(f16, 3x)"));
+                         testing::Values("flat", "i8 | flat", "hnsw(m=8, efc=40)",
+                                         "i8 | hnsw(m=8, efc=40) | rerank(f16, 3x)"));
 
 TEST(ConcurrentStart, TheKernelsAreChosenOnce) {
   std::vector<const Kernels*> chosen(threads);

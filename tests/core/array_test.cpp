@@ -28,13 +28,15 @@ TEST_P(AllocatePages, IsAlignedZeroedAndReadablePastItsEnd) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, AllocatePages,
-                         testing::Values(0, 1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, (4 << 20) - 64, 4 << 20));
+                         testing::Values(0, 1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1,
+                                         (4 << 20) - 64, 4 << 20));
 
 TEST(AllocatePages, IsZeroAgainAfterDirtyMemoryWasReleased) {
   for (const std::size_t bytes : {std::size_t{1000}, std::size_t{3} << 20}) {
     for (int round = 0; round < 4; ++round) {
       const auto memory = allocate_pages(bytes);
-      ASSERT_EQ(std::count(memory.get(), memory.get() + bytes, std::byte{0}), static_cast<std::ptrdiff_t>(bytes));
+      ASSERT_EQ(std::count(memory.get(), memory.get() + bytes, std::byte{0}),
+                static_cast<std::ptrdiff_t>(bytes));
       std::fill_n(memory.get(), bytes, std::byte{0xFF});
     }
   }

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "temporary_folder.hpp"
 #include "vicinal/core/error.hpp"
+#include "temporary_folder.hpp"
 
 namespace vicinal {
 namespace {
@@ -31,7 +31,8 @@ TEST(AtomicFile, HoldsPiecesOfEverySizeInOrder) {
   std::string expected;
   {
     AtomicFile file(path);
-    for (const std::size_t size : {0U, 1U, 63U, 1U << 19, (1U << 20) - 1, 1U << 20, (1U << 20) + 1, 7U, 3U << 20, 5U}) {
+    for (const std::size_t size :
+         {0U, 1U, 63U, 1U << 19, (1U << 20) - 1, 1U << 20, (1U << 20) + 1, 7U, 3U << 20, 5U}) {
       const std::string piece(size, static_cast<char>('a' + size % 23));
       file.write(bytes_of(piece));
       expected += piece;
@@ -78,8 +79,10 @@ TEST(AtomicFile, RefusesTargetsThatAreNotFiles) {
   EXPECT_THAT([&] { create(folder / "pipe"); }, ThrowsMessage<IoError>(HasSubstr("not a regular file")));
   EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
   write_bytes(folder / "file", {});
-  EXPECT_THAT([&] { create(folder / "file" / "inside"); }, ThrowsMessage<IoError>(HasSubstr("Not a directory")));
-  EXPECT_THAT([&] { create(folder / "absent" / "inside"); }, ThrowsMessage<IoError>(HasSubstr("No such file or directory")));
+  EXPECT_THAT([&] { create(folder / "file" / "inside"); },
+              ThrowsMessage<IoError>(HasSubstr("Not a directory")));
+  EXPECT_THAT([&] { create(folder / "absent" / "inside"); },
+              ThrowsMessage<IoError>(HasSubstr("No such file or directory")));
   EXPECT_EQ(folder.entries(), 2U);
 }
 

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "temporary_folder.hpp"
 #include "vicinal/core/container.hpp"
 #include "vicinal/core/random.hpp"
+#include "temporary_folder.hpp"
 
 namespace vicinal {
 namespace {
@@ -48,7 +48,8 @@ class Image {
 
   // Recomputes what depends on other bytes, section checksums only where a section lies within the file.
   void sign() {
-    const std::size_t count = std::min<std::size_t>(get<std::uint32_t>(72), (trailer() - superblock_bytes) / entry_bytes);
+    const std::size_t count =
+        std::min<std::size_t>(get<std::uint32_t>(72), (trailer() - superblock_bytes) / entry_bytes);
     for (std::size_t i = 0; i < count; ++i) {
       const auto offset = get<std::uint64_t>(entry(i) + 56);
       const auto length = get<std::uint64_t>(entry(i) + 64);
@@ -56,7 +57,8 @@ class Image {
       const std::uint64_t padded = std::min<std::uint64_t>((length + 63) / 64 * 64, trailer() - offset);
       put(entry(i) + 72, XXH3_64bits(bytes_.data() + offset, padded));
     }
-    const std::size_t directory = std::min((count * entry_bytes + 63) / 64 * 64, trailer() - superblock_bytes);
+    const std::size_t directory =
+        std::min((count * entry_bytes + 63) / 64 * 64, trailer() - superblock_bytes);
     put(80, XXH3_64bits(bytes_.data() + superblock_bytes, directory));
     XXH128_canonical_t uuid;
     XXH128_canonicalFromHash(&uuid, XXH3_128bits(bytes_.data() + superblock_bytes, directory));
@@ -172,7 +174,8 @@ TEST_F(ContainerCorruption, MappingFindsDamageInSectionsOnlyWhenAsked) {
   damaged.put<char>(offset, 99);
   write_bytes(path_, damaged.bytes());
   const Container container = Container::open(path_, OpenMode::map);
-  EXPECT_THAT([&] { container.verify_checksums(); }, ThrowsMessage<CorruptFile>(HasSubstr("section links: its checksum")));
+  EXPECT_THAT([&] { container.verify_checksums(); },
+              ThrowsMessage<CorruptFile>(HasSubstr("section links: its checksum")));
   EXPECT_THAT([&] { (void)Container::open(path_, OpenMode::load); },
               ThrowsMessage<CorruptFile>(HasSubstr("section links: its checksum")));
 }
@@ -218,35 +221,43 @@ const std::vector<Mutant>& mutants() {
       {"reserved_word", "reserved bytes of the superblock", [](Image& f) { f.put<std::uint32_t>(76, 1); }},
       {"reserved_end", "reserved bytes of the superblock", [](Image& f) { f.put<char>(119, 1); }},
       {"file_length", "truncated", [](Image& f) { f.put(56, f.get<std::uint64_t>(56) + 64); }},
-      {"file_length_short", "something follows the end", [](Image& f) { f.put(56, f.get<std::uint64_t>(56) - 64); }},
+      {"file_length_short", "something follows the end",
+       [](Image& f) { f.put(56, f.get<std::uint64_t>(56) - 64); }},
       {"directory_offset", "the directory is at byte 192", [](Image& f) { f.put<std::uint64_t>(64, 192); }},
       {"directory_offset_huge", "the directory is at byte", [](Image& f) { f.put(64, huge); }},
       {"count_huge", "sections do not fit", [](Image& f) { f.put<std::uint32_t>(72, 0xFFFFFFFF); }},
       {"count_more", "section", [](Image& f) { f.put<std::uint32_t>(72, 4); }},
       {"count_fewer", "begins at byte", [](Image& f) { f.put<std::uint32_t>(72, 2); }},
       {"count_none", "the sections end at byte 128", [](Image& f) { f.put<std::uint32_t>(72, 0); }},
-      {"offset_unaligned", "begins at byte", [](Image& f) { f.put(f.entry(0) + 56, f.get<std::uint64_t>(f.entry(0) + 56) + 1); }},
-      {"offset_gap", "begins at byte", [](Image& f) { f.put(f.entry(1) + 56, f.get<std::uint64_t>(f.entry(1) + 56) + 64); }},
-      {"offset_overlap", "begins at byte", [](Image& f) { f.put(f.entry(1) + 56, f.get<std::uint64_t>(f.entry(0) + 56)); }},
+      {"offset_unaligned", "begins at byte",
+       [](Image& f) { f.put(f.entry(0) + 56, f.get<std::uint64_t>(f.entry(0) + 56) + 1); }},
+      {"offset_gap", "begins at byte",
+       [](Image& f) { f.put(f.entry(1) + 56, f.get<std::uint64_t>(f.entry(1) + 56) + 64); }},
+      {"offset_overlap", "begins at byte",
+       [](Image& f) { f.put(f.entry(1) + 56, f.get<std::uint64_t>(f.entry(0) + 56)); }},
       {"offset_zero", "begins at byte 0", [](Image& f) { f.put<std::uint64_t>(f.entry(0) + 56, 0); }},
       {"offset_huge", "begins at byte", [](Image& f) { f.put(f.entry(2) + 56, huge - 63); }},
       {"length_huge", "bytes, 192 are left", [](Image& f) { f.put(f.entry(0) + 64, huge); }},
       {"length_wraps", "are left", [](Image& f) { f.put(f.entry(2) + 64, huge - 3); }},
       {"length_longer", "are left", [](Image& f) { f.put<std::uint64_t>(f.entry(2) + 64, 68); }},
-      {"length_shorter_than_padding", "the sections end at byte", [](Image& f) { f.put<std::uint64_t>(f.entry(2) + 64, 0); }},
+      {"length_shorter_than_padding", "the sections end at byte",
+       [](Image& f) { f.put<std::uint64_t>(f.entry(2) + 64, 0); }},
       {"length_into_trailer", "are left", [](Image& f) { f.put<std::uint64_t>(f.entry(2) + 64, 128); }},
       {"length_not_of_elements", "not a multiple of its element size 4",
        [](Image& f) { f.put<std::uint64_t>(f.entry(1) + 64, 18); }},
       {"type_unknown", "unknown element type 11", [](Image& f) { f.put<std::uint8_t>(f.entry(1) + 48, 11); }},
       {"type_last", "unknown element type 255", [](Image& f) { f.put<std::uint8_t>(f.entry(1) + 48, 255); }},
-      {"type_larger", "not a multiple of its element size 8", [](Image& f) { f.put<std::uint8_t>(f.entry(1) + 48, 8); }},
+      {"type_larger", "not a multiple of its element size 8",
+       [](Image& f) { f.put<std::uint8_t>(f.entry(1) + 48, 8); }},
       {"section_version", "section version 0", [](Image& f) { f.put<std::uint32_t>(f.entry(1) + 52, 0); }},
       {"entry_reserved", "reserved bytes are not zero", [](Image& f) { f.put<char>(f.entry(1) + 51, 1); }},
-      {"entry_reserved_end", "reserved bytes are not zero", [](Image& f) { f.put<char>(f.entry(1) + 95, 1); }},
+      {"entry_reserved_end", "reserved bytes are not zero",
+       [](Image& f) { f.put<char>(f.entry(1) + 95, 1); }},
       {"name_empty", "invalid section name", [](Image& f) { f.put<char>(f.entry(1), 0); }},
       {"name_character", "invalid section name", [](Image& f) { f.put<char>(f.entry(1), 'L'); }},
       {"name_after_its_end", "invalid section name", [](Image& f) { f.put<char>(f.entry(1) + 47, 'x'); }},
-      {"name_without_end", "invalid section name", [](Image& f) { std::fill_n(&f.bytes()[f.entry(1)], 48, 'x'); }},
+      {"name_without_end", "invalid section name",
+       [](Image& f) { std::fill_n(&f.bytes()[f.entry(1)], 48, 'x'); }},
       {"name_repeated", "section meta occurs twice",
        [](Image& f) { std::memcpy(&f.bytes()[f.entry(1)], "meta\0", 6); }},
       {"directory_padding", "directory's padding", [](Image& f) { f.put<char>(f.entry(3), 1); }},
@@ -296,7 +307,8 @@ TEST_F(ContainerCorruption, RandomSignedMutantsNeverDoMoreThanThrow) {
       const auto place = random.next_below(directory_end);
       // Small numbers and single bits go further than random bytes.
       const auto bit = static_cast<char>(1U << random.next_below(8));
-      image.put<char>(place, static_cast<char>(random.next_below(2) == 0 ? image.get<char>(place) ^ bit : bit));
+      image.put<char>(place,
+                      static_cast<char>(random.next_below(2) == 0 ? image.get<char>(place) ^ bit : bit));
     }
     image.sign();
     write_bytes(path_, image.bytes());

@@ -97,16 +97,20 @@ TEST_P(ContainerFile, ArraysOutliveTheContainerAndTheFile) {
 TEST_P(ContainerFile, RefusesTheWrongRequest) {
   write_sample();
   const Container container = Container::open(path_, GetParam());
-  EXPECT_THAT([&] { (void)container.info("absent"); }, ThrowsMessage<CorruptFile>(HasSubstr("section absent is missing")));
-  EXPECT_THAT([&] { (void)container.array<float>("absent", 1); }, ThrowsMessage<CorruptFile>(HasSubstr("missing")));
-  EXPECT_THAT([&] { (void)container.array<float>("graph/links.0", 5, 3); },
-              ThrowsMessage<CorruptFile>(AllOf(HasSubstr(path_.string()), HasSubstr("holds u32, expected f32"))));
+  EXPECT_THAT([&] { (void)container.info("absent"); },
+              ThrowsMessage<CorruptFile>(HasSubstr("section absent is missing")));
+  EXPECT_THAT([&] { (void)container.array<float>("absent", 1); },
+              ThrowsMessage<CorruptFile>(HasSubstr("missing")));
+  EXPECT_THAT(
+      [&] { (void)container.array<float>("graph/links.0", 5, 3); },
+      ThrowsMessage<CorruptFile>(AllOf(HasSubstr(path_.string()), HasSubstr("holds u32, expected f32"))));
   EXPECT_THAT([&] { (void)container.array<std::uint32_t>("graph/links.0", 5, 2); },
               ThrowsMessage<CorruptFile>(HasSubstr("has version 3, this library reads versions up to 2")));
   EXPECT_THAT([&] { (void)container.array<std::uint32_t>("graph/links.0", 4, 3); },
               ThrowsMessage<CorruptFile>(HasSubstr("holds 20 bytes, expected 4 elements of 4 bytes")));
   EXPECT_THROW((void)container.array<std::uint32_t>("graph/links.0", (1ULL << 62) + 5, 3), CorruptFile);
-  EXPECT_THAT([&] { (void)container.metadata("vectors"); }, ThrowsMessage<CorruptFile>(HasSubstr("holds f32, expected bytes")));
+  EXPECT_THAT([&] { (void)container.metadata("vectors"); },
+              ThrowsMessage<CorruptFile>(HasSubstr("holds f32, expected bytes")));
 }
 
 TEST_P(ContainerFile, MetadataIsBounded) {
@@ -116,7 +120,8 @@ TEST_P(ContainerFile, MetadataIsBounded) {
   writer.write(path_);
   const Container container = Container::open(path_, GetParam());
   EXPECT_EQ(container.metadata("most").size(), 1U << 20);
-  EXPECT_THAT([&] { (void)container.metadata("more"); }, ThrowsMessage<CorruptFile>(HasSubstr("at most 1048576")));
+  EXPECT_THAT([&] { (void)container.metadata("more"); },
+              ThrowsMessage<CorruptFile>(HasSubstr("at most 1048576")));
 }
 
 TEST_P(ContainerFile, MayHoldNothing) {
@@ -137,7 +142,8 @@ TEST_P(ContainerFile, HoldsLargeSections) {
   EXPECT_TRUE(std::equal(numbers.begin(), numbers.end(), read.span().begin(), read.span().end()));
 }
 
-RC_GTEST_PROP(Container, AnySectionsSurvive, (const std::map<std::uint16_t, std::string>& contents, bool mapped)) {
+RC_GTEST_PROP(Container, AnySectionsSurvive,
+              (const std::map<std::uint16_t, std::string>& contents, bool mapped)) {
   const TemporaryFolder folder;
   ContainerWriter writer;
   for (const auto& [number, bytes] : contents) writer.add_owned("s" + std::to_string(number), bytes);
@@ -145,7 +151,8 @@ RC_GTEST_PROP(Container, AnySectionsSurvive, (const std::map<std::uint16_t, std:
   const Container container = Container::open(folder / "a", mapped ? OpenMode::map : OpenMode::load);
   container.verify_checksums();
   RC_ASSERT(container.sections().size() == contents.size());
-  for (const auto& [number, bytes] : contents) RC_ASSERT(container.metadata("s" + std::to_string(number)) == bytes);
+  for (const auto& [number, bytes] : contents)
+    RC_ASSERT(container.metadata("s" + std::to_string(number)) == bytes);
 }
 
 TEST_P(ContainerFile, IsAFunctionOfItsContent) {
@@ -177,16 +184,20 @@ TEST(ContainerWriter, RefusesBadSections) {
   ContainerWriter writer;
   const std::array<std::byte, 6> six{};
   writer.add("a", ElementType::u16, six);
-  EXPECT_THAT([&] { writer.add("a", ElementType::u8, six); }, ThrowsMessage<InvalidArgument>(HasSubstr("'a' was added twice")));
+  EXPECT_THAT([&] { writer.add("a", ElementType::u8, six); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("'a' was added twice")));
   EXPECT_THAT([&] { writer.add_owned("a", ""); }, ThrowsMessage<InvalidArgument>(HasSubstr("twice")));
-  for (const std::string& name : {std::string(), std::string("A"), std::string("a b"), std::string("\xC3\xA4"),
-                                  std::string("a\0b", 3), std::string(48, 'a')}) {
-    EXPECT_THAT([&] { writer.add(name, ElementType::u8, six); }, ThrowsMessage<InvalidArgument>(HasSubstr("section names have 1 to 47")));
+  for (const std::string& name : {std::string(), std::string("A"), std::string("a b"),
+                                  std::string("\xC3\xA4"), std::string("a\0b", 3), std::string(48, 'a')}) {
+    EXPECT_THAT([&] { writer.add(name, ElementType::u8, six); },
+                ThrowsMessage<InvalidArgument>(HasSubstr("section names have 1 to 47")));
   }
   EXPECT_NO_THROW(writer.add(std::string(47, 'a'), ElementType::u8, six));
   EXPECT_NO_THROW(writer.add("az09._/-", ElementType::u8, six));
-  EXPECT_THAT([&] { writer.add("b", ElementType::u32, six); }, ThrowsMessage<InvalidArgument>(HasSubstr("6 bytes")));
-  EXPECT_THAT([&] { writer.add("b", ElementType::u8, six, 0); }, ThrowsMessage<InvalidArgument>(HasSubstr("version 0")));
+  EXPECT_THAT([&] { writer.add("b", ElementType::u32, six); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("6 bytes")));
+  EXPECT_THAT([&] { writer.add("b", ElementType::u8, six, 0); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("version 0")));
   EXPECT_THROW(writer.add("b", static_cast<ElementType>(11), six), InvalidArgument);
 }
 

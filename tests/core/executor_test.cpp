@@ -153,7 +153,8 @@ TEST(ThreadPool, RethrowsATasksExceptionAndStaysUsable) {
 }
 
 TEST(ThreadPool, RefusesNoThreads) {
-  EXPECT_THAT([] { ThreadPool pool(0); }, testing::ThrowsMessage<InvalidArgument>(testing::HasSubstr("0 threads")));
+  EXPECT_THAT([] { ThreadPool pool(0); },
+              testing::ThrowsMessage<InvalidArgument>(testing::HasSubstr("0 threads")));
   EXPECT_THROW(ThreadPool(std::size_t{1} << 40), InvalidArgument);
 }
 

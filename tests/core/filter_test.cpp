@@ -54,9 +54,12 @@ TEST(Filter, IdSetRefusesDisorderRepeatsAndNegativeIds) {
   const std::vector<Id> disorder = {1, 5, 3};
   const std::vector<Id> repeat = {1, 5, 5};
   const std::vector<Id> negative = {-1, 5};
-  EXPECT_THAT([&] { Filter::id_set(disorder); }, ThrowsMessage<InvalidArgument>(HasSubstr("id 3 at place 2 follows id 5")));
-  EXPECT_THAT([&] { Filter::id_set(repeat); }, ThrowsMessage<InvalidArgument>(HasSubstr("id 5 at place 2 follows id 5")));
-  EXPECT_THAT([&] { Filter::id_set(negative); }, ThrowsMessage<InvalidArgument>(HasSubstr("negative: got -1")));
+  EXPECT_THAT([&] { Filter::id_set(disorder); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("id 3 at place 2 follows id 5")));
+  EXPECT_THAT([&] { Filter::id_set(repeat); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("id 5 at place 2 follows id 5")));
+  EXPECT_THAT([&] { Filter::id_set(negative); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("negative: got -1")));
 }
 
 TEST(Filter, PredicateIsAsked) {

@@ -12,7 +12,8 @@ TEST(Metric, NamesAreParsedBack) {
   EXPECT_EQ(to_string(Metric::l2), "l2");
   EXPECT_EQ(to_string(Metric::ip), "ip");
   EXPECT_EQ(to_string(Metric::cosine), "cosine");
-  for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) EXPECT_EQ(parse_metric(to_string(metric)), metric);
+  for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine})
+    EXPECT_EQ(parse_metric(to_string(metric)), metric);
   EXPECT_THAT([] { parse_metric("L2"); },
               testing::ThrowsMessage<InvalidArgument>("unknown metric 'L2'; expected l2, ip or cosine"));
 }

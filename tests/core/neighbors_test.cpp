@@ -17,7 +17,9 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-MatrixView<const Id> matrix(const std::vector<Id>& ids, std::size_t cols) { return {ids.data(), ids.size() / cols, cols}; }
+MatrixView<const Id> matrix(const std::vector<Id>& ids, std::size_t cols) {
+  return {ids.data(), ids.size() / cols, cols};
+}
 
 TEST(Neighbors, BeginEmpty) {
   Neighbors neighbors(2, 3);
@@ -82,7 +84,8 @@ RC_GTEST_PROP(Recall, AgreesWithSets, (std::uint8_t seed_k, const std::vector<st
     std::set<Id> found_ids(found.data() + q * k, found.data() + (q + 1) * k);
     true_ids.erase(no_id);
     if (true_ids.empty()) continue;
-    const auto hits = std::count_if(true_ids.begin(), true_ids.end(), [&](Id id) { return found_ids.contains(id); });
+    const auto hits =
+        std::count_if(true_ids.begin(), true_ids.end(), [&](Id id) { return found_ids.contains(id); });
     sum += static_cast<double>(hits) / static_cast<double>(true_ids.size());
     ++queries;
   }
@@ -96,9 +99,13 @@ TEST(Recall, NamesWhatDoesNotFit) {
               ThrowsMessage<InvalidArgument>("results have 3 rows, true neighbors have 2"));
   EXPECT_THAT([&] { recall(matrix(six, 3), matrix(six, 3), 4); },
               ThrowsMessage<InvalidArgument>("recall@4 needs 4 columns, results have 3"));
-  EXPECT_THAT([&] { recall(MatrixView<const Id>(six.data(), 1, 6), matrix({1, 2}, 2), 4); },
-              ThrowsMessage<InvalidArgument>("recall@4 needs 4 columns, true neighbors have 2"));
-  EXPECT_THAT([&] { recall(matrix(six, 3), matrix(six, 3), 0); }, ThrowsMessage<InvalidArgument>(HasSubstr("k must be")));
+  EXPECT_THAT(
+      [&] {
+        recall(MatrixView<const Id>(six.data(), 1, 6), matrix({1, 2}, 2), 4);
+      },
+      ThrowsMessage<InvalidArgument>("recall@4 needs 4 columns, true neighbors have 2"));
+  EXPECT_THAT([&] { recall(matrix(six, 3), matrix(six, 3), 0); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("k must be")));
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ TEST(RandomStream, IsAFunctionOfSeedStreamAndPlace) {
   std::set<std::uint64_t> firsts;
   for (std::uint64_t seed : {0ULL, 1ULL, 1ULL << 32}) {
     for (std::uint64_t number : {0ULL, 1ULL, 1ULL << 32}) {
-      for (std::uint64_t place : {0ULL, 1ULL, 1ULL << 32}) firsts.insert(RandomStream(seed, number).at(place));
+      for (std::uint64_t place : {0ULL, 1ULL, 1ULL << 32})
+        firsts.insert(RandomStream(seed, number).at(place));
     }
   }
   EXPECT_EQ(firsts.size(), 27U);

@@ -37,7 +37,10 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+/// Writes a file anew. An old one is removed first: some file systems sync a file that is truncated and written again, and some
+/// tests write thousands.
 inline void write_bytes(const std::filesystem::path& path, std::span<const char> bytes) {
+  std::filesystem::remove(path);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   if (!file.flush()) throw std::runtime_error("cannot write " + path.string());

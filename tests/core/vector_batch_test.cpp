@@ -37,10 +37,13 @@ TEST(RequireFinite, FindsEveryPlaceInRowsOfEveryLength) {
     std::vector<float> values(3 * cols, 1.0F);
     for (std::size_t place = 0; place < values.size(); ++place) {
       values[place] = place % 2 == 0 ? nan_value : -infinity;
-      const std::string expected = "queries row " + std::to_string(place / cols) + " column " + std::to_string(place % cols) +
-                                   (place % 2 == 0 ? " is nan" : " is -inf");
-      EXPECT_THAT([&] { require_finite({values.data(), 3, cols}, "queries"); },
-                  ThrowsMessage<InvalidArgument>(HasSubstr(expected)));
+      const std::string expected = "queries row " + std::to_string(place / cols) + " column " +
+                                   std::to_string(place % cols) + (place % 2 == 0 ? " is nan" : " is -inf");
+      EXPECT_THAT(
+          [&] {
+            require_finite({values.data(), 3, cols}, "queries");
+          },
+          ThrowsMessage<InvalidArgument>(HasSubstr(expected)));
       values[place] = 1.0F;
     }
     EXPECT_NO_THROW(require_finite({values.data(), 3, cols}, "queries"));
@@ -85,11 +88,26 @@ TEST(ValidateBatch, ChecksOffsets) {
   };
   EXPECT_NO_THROW(validate({0, 4}));
   EXPECT_NO_THROW(validate({0, 0, 2, 2, 4, 4}));  // An item may have no vector.
-  EXPECT_THAT([&] { validate({1, 4}); }, ThrowsMessage<InvalidArgument>("documents offsets begin with 1, expected 0"));
-  EXPECT_THAT([&] { validate({0, 3, 2, 4}); },
-              ThrowsMessage<InvalidArgument>("documents offsets must ascend: offset 2 is 2 after 3"));
-  EXPECT_THAT([&] { validate({0, 3}); }, ThrowsMessage<InvalidArgument>("documents offsets end at row 3, there are 4 rows"));
-  EXPECT_THAT([&] { validate({0, 5}); }, ThrowsMessage<InvalidArgument>("documents offsets end at row 5, there are 4 rows"));
+  EXPECT_THAT(
+      [&] {
+        validate({1, 4});
+      },
+      ThrowsMessage<InvalidArgument>("documents offsets begin with 1, expected 0"));
+  EXPECT_THAT(
+      [&] {
+        validate({0, 3, 2, 4});
+      },
+      ThrowsMessage<InvalidArgument>("documents offsets must ascend: offset 2 is 2 after 3"));
+  EXPECT_THAT(
+      [&] {
+        validate({0, 3});
+      },
+      ThrowsMessage<InvalidArgument>("documents offsets end at row 3, there are 4 rows"));
+  EXPECT_THAT(
+      [&] {
+        validate({0, 5});
+      },
+      ThrowsMessage<InvalidArgument>("documents offsets end at row 5, there are 4 rows"));
 }
 
 TEST(ValidateBatch, RefusesWhatIsNotFinite) {

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "temporary_folder.hpp"
-#include "vector_file_bytes.hpp"
 #include "vicinal/core/error.hpp"
 #include "vicinal/core/random.hpp"
 #include "vicinal/core/vector_file.hpp"
+#include "temporary_folder.hpp"
+#include "vector_file_bytes.hpp"
 
 namespace vicinal {
 namespace {
@@ -24,13 +24,15 @@ class VectorFileErrors : public testing::Test {
   // Every message names the path.
   void expect_refused(const std::string& name, const FileBytes& file, const std::string& message) {
     write_bytes(folder_ / name, file.bytes());
-    EXPECT_THAT([&] { read_vectors(folder_ / name); },
-                ThrowsMessage<InvalidArgument>(AllOf(HasSubstr((folder_ / name).string()), HasSubstr(message))));
+    EXPECT_THAT(
+        [&] { read_vectors(folder_ / name); },
+        ThrowsMessage<InvalidArgument>(AllOf(HasSubstr((folder_ / name).string()), HasSubstr(message))));
   }
   void expect_ids_refused(const std::string& name, const FileBytes& file, const std::string& message) {
     write_bytes(folder_ / name, file.bytes());
-    EXPECT_THAT([&] { read_ids(folder_ / name); },
-                ThrowsMessage<InvalidArgument>(AllOf(HasSubstr((folder_ / name).string()), HasSubstr(message))));
+    EXPECT_THAT(
+        [&] { read_ids(folder_ / name); },
+        ThrowsMessage<InvalidArgument>(AllOf(HasSubstr((folder_ / name).string()), HasSubstr(message))));
   }
   void expect_dictionary_refused(const std::string& dictionary, const std::string& message) {
     SCOPED_TRACE(dictionary);
@@ -43,9 +45,11 @@ TEST_F(VectorFileErrors, TheSystemsReasonIsGiven) {
   EXPECT_THAT([&] { read_vectors(folder_ / "absent.npy"); },
               ThrowsMessage<IoError>(AllOf(HasSubstr("absent.npy"), HasSubstr("No such file or directory"))));
   std::filesystem::create_directory(folder_ / "folder.npy");
-  EXPECT_THAT([&] { read_vectors(folder_ / "folder.npy"); }, ThrowsMessage<IoError>(HasSubstr("is a directory")));
+  EXPECT_THAT([&] { read_vectors(folder_ / "folder.npy"); },
+              ThrowsMessage<IoError>(HasSubstr("is a directory")));
   ASSERT_EQ(::mkfifo((folder_ / "pipe.npy").c_str(), 0600), 0);
-  EXPECT_THAT([&] { read_ids(folder_ / "pipe.npy"); }, ThrowsMessage<IoError>(HasSubstr("not a regular file")));
+  EXPECT_THAT([&] { read_ids(folder_ / "pipe.npy"); },
+              ThrowsMessage<IoError>(HasSubstr("not a regular file")));
   const float value = 1;
   EXPECT_THROW(write_vectors(folder_ / "absent" / "a.npy", {&value, 1, 1}), IoError);
 }
@@ -66,7 +70,9 @@ TEST_F(VectorFileErrors, TheExtensionDecides) {
 }
 
 TEST_F(VectorFileErrors, NpyTypesAreNamed) {
-  const auto npy = [](const std::string& descr) { return FileBytes().npy(npy_dictionary(descr, "(1, 2)")).put(1.0).put(2.0); };
+  const auto npy = [](const std::string& descr) {
+    return FileBytes().npy(npy_dictionary(descr, "(1, 2)")).put(1.0).put(2.0);
+  };
   expect_refused("a.npy", npy("<f8"), "dtype '<f8', use f32, f16, u8 or i8");
   expect_refused("a.npy", npy("<i8"), "dtype '<i8', use f32, f16, u8 or i8");
   expect_refused("a.npy", npy(">f4"), "dtype '>f4' (big-endian)");
@@ -75,7 +81,8 @@ TEST_F(VectorFileErrors, NpyTypesAreNamed) {
   expect_refused("a.npy", npy(""), "dtype ''");
   expect_ids_refused("a.npy", npy("<f4"), "dtype '<f4', use i32, i64 or u64");
   expect_ids_refused("a.npy", npy(">i8"), "big-endian");
-  expect_dictionary_refused("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1, 2), }", "structured");
+  expect_dictionary_refused("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1, 2), }",
+                            "structured");
 }
 
 TEST_F(VectorFileErrors, NpyShapesAreNamed) {
@@ -87,8 +94,10 @@ TEST_F(VectorFileErrors, NpyShapesAreNamed) {
 }
 
 TEST_F(VectorFileErrors, NpySizesMustAgreeWithTheFile) {
-  expect_dictionary_refused(npy_dictionary("<f4", "(1, 3)"), "need a file of 140 bytes, this one has 136 (truncated?)");
-  expect_dictionary_refused(npy_dictionary("<f4", "(1, 1)"), "need a file of 132 bytes, this one has 136 (something follows");
+  expect_dictionary_refused(npy_dictionary("<f4", "(1, 3)"),
+                            "need a file of 140 bytes, this one has 136 (truncated?)");
+  expect_dictionary_refused(npy_dictionary("<f4", "(1, 1)"),
+                            "need a file of 132 bytes, this one has 136 (something follows");
   expect_dictionary_refused(npy_dictionary("<f4", "(0, 2)"), "something follows");
   // Sizes whose product wraps around to what is there.
   expect_dictionary_refused(npy_dictionary("<f4", "(4611686018427387905, 2)"), "more than 2^64");
@@ -104,8 +113,10 @@ TEST_F(VectorFileErrors, NpyHeadersAreParsedStrictly) {
   expect_dictionary_refused("{", "expected a string");
   expect_dictionary_refused("{}", "lacks one of");
   expect_dictionary_refused("{'descr': '<f4', 'shape': (1, 2), }", "lacks one of");
-  expect_dictionary_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), 'extra': 1}", "key 'extra'");
-  expect_dictionary_refused("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)}", "key 'descr'");
+  expect_dictionary_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), 'extra': 1}",
+                            "key 'extra'");
+  expect_dictionary_refused("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)}",
+                            "key 'descr'");
   expect_dictionary_refused("{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1, 2)}", "True or False");
   expect_dictionary_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2)}", "a size");
   expect_dictionary_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1 2)}", "','");
@@ -118,13 +129,20 @@ TEST_F(VectorFileErrors, NpyHeadersAreParsedStrictly) {
 TEST_F(VectorFileErrors, NpyStartsAreChecked) {
   expect_refused("a.npy", {}, "not a NumPy file");
   expect_refused("a.npy", FileBytes().text("{'descr': '<f4'}"), "not a NumPy file");
-  expect_refused("a.npy", FileBytes().text("\x93NUMPX\x01").put<std::uint8_t>(0).put<std::uint16_t>(0), "not a NumPy file");
-  expect_refused("a.npy", FileBytes().npy(npy_dictionary("<f4", "(0, 2)"), 4), "version 4.0, expected 1.0, 2.0 or 3.0");
-  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x01").put<std::uint8_t>(0).put<std::uint16_t>(60000), "takes 60000 bytes");
-  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x02").put<std::uint8_t>(0).put(0xFFFFFFFFU), "takes 4294967295 bytes");
-  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x02").put<std::uint8_t>(0).put<std::uint16_t>(0), "truncated");
-  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x02").put<std::uint8_t>(0).put(70000U).text(std::string(70000, ' ')),
-                 "at most 65536");
+  expect_refused("a.npy", FileBytes().text("\x93NUMPX\x01").put<std::uint8_t>(0).put<std::uint16_t>(0),
+                 "not a NumPy file");
+  expect_refused("a.npy", FileBytes().npy(npy_dictionary("<f4", "(0, 2)"), 4),
+                 "version 4.0, expected 1.0, 2.0 or 3.0");
+  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x01").put<std::uint8_t>(0).put<std::uint16_t>(60000),
+                 "takes 60000 bytes");
+  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x02").put<std::uint8_t>(0).put(0xFFFFFFFFU),
+                 "takes 4294967295 bytes");
+  expect_refused("a.npy", FileBytes().text("\x93NUMPY\x02").put<std::uint8_t>(0).put<std::uint16_t>(0),
+                 "truncated");
+  expect_refused(
+      "a.npy",
+      FileBytes().text("\x93NUMPY\x02").put<std::uint8_t>(0).put(70000U).text(std::string(70000, ' ')),
+      "at most 65536");
 }
 
 TEST_F(VectorFileErrors, EveryTruncationIsRefused) {
@@ -143,18 +161,21 @@ TEST_F(VectorFileErrors, EveryTruncationIsRefused) {
 }
 
 TEST_F(VectorFileErrors, VecsRowsMustHaveOneDimension) {
-  expect_refused("a.fvecs", FileBytes().put(2).put(1.0F).put(2.0F).put(3).put(3.0F).put(4.0F), "row 1 has dimension 3, row 0 has 2");
+  expect_refused("a.fvecs", FileBytes().put(2).put(1.0F).put(2.0F).put(3).put(3.0F).put(4.0F),
+                 "row 1 has dimension 3, row 0 has 2");
   expect_refused("a.fvecs", FileBytes().put(2).put(1.0F).put(2.0F).put(1).put(3.0F), "not a multiple");
   expect_refused("a.fvecs", FileBytes().put(0).put(0), "dimension 0");
   expect_refused("a.fvecs", FileBytes().put(-1).put(1.0F), "dimension -1");
-  expect_refused("a.bvecs", FileBytes().put(std::numeric_limits<std::int32_t>::max()).put(1), "not a multiple");
+  expect_refused("a.bvecs", FileBytes().put(std::numeric_limits<std::int32_t>::max()).put(1),
+                 "not a multiple");
 }
 
 TEST_F(VectorFileErrors, BinSizesMustAgreeWithTheFile) {
   expect_refused("a.fbin", FileBytes().put(0xFFFFFFFFU).put(0x7FFFFFFFU), "truncated?");
   expect_refused("a.fbin", FileBytes().put(0xFFFFFFFFU).put(0xFFFFFFFFU), "columns, expected 1 to");
   expect_refused("a.fbin", FileBytes().put(5U).put(0U), "5 rows of 0 columns");
-  expect_refused("a.u8bin", FileBytes().put(1U).put(2U).put<std::uint8_t>(1), "1 x 2 values of type u8 need a file of 10 bytes");
+  expect_refused("a.u8bin", FileBytes().put(1U).put(2U).put<std::uint8_t>(1),
+                 "1 x 2 values of type u8 need a file of 10 bytes");
   expect_refused("a.u8bin", FileBytes().put(1U).put(2U).put(1U), "something follows");
 }
 
@@ -163,8 +184,11 @@ TEST_F(VectorFileErrors, IdsMustFit) {
                      "id 9223372036854775808 is too large");
   const std::vector<Id> ids = {1, 2, 1LL << 31, 4};
   for (const char* name : {"b.ivecs", "b.ibin"}) {
-    EXPECT_THAT([&] { write_ids(folder_ / name, {ids.data(), 2, 2}); },
-                ThrowsMessage<InvalidArgument>(HasSubstr("id 2147483648 in row 1 does not fit in 32 bits")));
+    EXPECT_THAT(
+        [&] {
+          write_ids(folder_ / name, {ids.data(), 2, 2});
+        },
+        ThrowsMessage<InvalidArgument>(HasSubstr("id 2147483648 in row 1 does not fit in 32 bits")));
     EXPECT_FALSE(std::filesystem::exists(folder_ / name));
   }
 }

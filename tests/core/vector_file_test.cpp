@@ -10,17 +10,21 @@
 #include <numeric>
 #include <vector>
 
+#include "vicinal/core/error.hpp"
 #include "temporary_folder.hpp"
 #include "vector_file_bytes.hpp"
-#include "vicinal/core/error.hpp"
 
 namespace vicinal {
 namespace {
 
 using testing::ElementsAre;
 
-std::vector<float> values_of(const FloatMatrix& matrix) { return {matrix.values.span().begin(), matrix.values.span().end()}; }
-std::vector<Id> values_of(const IdMatrix& matrix) { return {matrix.values.span().begin(), matrix.values.span().end()}; }
+std::vector<float> values_of(const FloatMatrix& matrix) {
+  return {matrix.values.span().begin(), matrix.values.span().end()};
+}
+std::vector<Id> values_of(const IdMatrix& matrix) {
+  return {matrix.values.span().begin(), matrix.values.span().end()};
+}
 
 class VectorFile : public testing::Test {
  protected:
@@ -47,7 +51,8 @@ TEST_F(VectorFile, ReadsEveryNpyType) {
   EXPECT_EQ(f32.source_type, "f32");
   EXPECT_THAT(values_of(f32), ElementsAre(1, 2.5, -3, 4, 5, 6));
   EXPECT_EQ(f32.view()[1][0], 4);
-  const FloatMatrix f16 = vectors("a.npy", npy("<f2").put_all<std::uint16_t>({0x3C00, 0xC000, 0x3800, 0, 0x0001, 0x7BFF}));
+  const FloatMatrix f16 =
+      vectors("a.npy", npy("<f2").put_all<std::uint16_t>({0x3C00, 0xC000, 0x3800, 0, 0x0001, 0x7BFF}));
   EXPECT_EQ(f16.source_type, "f16");
   EXPECT_THAT(values_of(f16), ElementsAre(1, -2, 0.5, 0, 0x1p-24F, 65504));
   const FloatMatrix u8 = vectors("a.npy", npy("|u1").put_all<std::uint8_t>({0, 1, 127, 128, 254, 255}));
@@ -114,9 +119,12 @@ TEST_F(VectorFile, ReadsVecsFiles) {
 TEST_F(VectorFile, ReadsBinFiles) {
   const auto start = [] { return FileBytes().put(2U).put(2U); };
   EXPECT_THAT(values_of(vectors("a.fbin", start().put_all<float>({1, 2, 3, 4}))), ElementsAre(1, 2, 3, 4));
-  EXPECT_THAT(values_of(vectors("a.u8bin", start().put_all<std::uint8_t>({1, 2, 3, 200}))), ElementsAre(1, 2, 3, 200));
-  EXPECT_THAT(values_of(vectors("a.i8bin", start().put_all<std::int8_t>({1, 2, 3, -100}))), ElementsAre(1, 2, 3, -100));
-  EXPECT_THAT(values_of(ids("a.ibin", start().put_all<std::int32_t>({1, 2, 3, -1}))), ElementsAre(1, 2, 3, -1));
+  EXPECT_THAT(values_of(vectors("a.u8bin", start().put_all<std::uint8_t>({1, 2, 3, 200}))),
+              ElementsAre(1, 2, 3, 200));
+  EXPECT_THAT(values_of(vectors("a.i8bin", start().put_all<std::int8_t>({1, 2, 3, -100}))),
+              ElementsAre(1, 2, 3, -100));
+  EXPECT_THAT(values_of(ids("a.ibin", start().put_all<std::int32_t>({1, 2, 3, -1}))),
+              ElementsAre(1, 2, 3, -1));
 }
 
 TEST_F(VectorFile, ReadsFilesWithoutRows) {
@@ -195,7 +203,8 @@ TEST_F(VectorFile, MayBeReadPastTheEndLikeOwnMemory) {
   for (const FileBytes& bytes : {file, exact}) {
     const FloatMatrix read = vectors("a.npy", bytes);
     float sum = 0;
-    for (std::size_t i = 0; i < readable_past_end / sizeof(float); ++i) sum += *(read.values.data() + read.values.size() + i);
+    for (std::size_t i = 0; i < readable_past_end / sizeof(float); ++i)
+      sum += *(read.values.data() + read.values.size() + i);
     EXPECT_EQ(sum, 0);
   }
 }
@@ -203,7 +212,8 @@ TEST_F(VectorFile, MayBeReadPastTheEndLikeOwnMemory) {
 TEST_F(VectorFile, WrittenVectorsAreReadBackBitForBit) {
   const float nan_value = std::numeric_limits<float>::quiet_NaN();
   // The stride is larger than the width: what lies between rows must not be written.
-  const std::vector<float> values = {1, -0.0F, 3e-45F, 99, 99, 5, nan_value, std::numeric_limits<float>::infinity(), 99, 99};
+  const std::vector<float> values = {
+      1, -0.0F, 3e-45F, 99, 99, 5, nan_value, std::numeric_limits<float>::infinity(), 99, 99};
   const MatrixView<const float> rows(values.data(), 2, 3, 5);
   for (const char* name : {"a.npy", "a.fvecs", "a.fbin"}) {
     write_vectors(folder_ / name, rows);
@@ -212,7 +222,8 @@ TEST_F(VectorFile, WrittenVectorsAreReadBackBitForBit) {
     ASSERT_EQ(read.cols, 3U);
     for (std::size_t i = 0; i < 2; ++i) {
       for (std::size_t j = 0; j < 3; ++j) {
-        EXPECT_EQ(std::bit_cast<std::uint32_t>(read.view()[i][j]), std::bit_cast<std::uint32_t>(rows[i][j])) << name;
+        EXPECT_EQ(std::bit_cast<std::uint32_t>(read.view()[i][j]), std::bit_cast<std::uint32_t>(rows[i][j]))
+            << name;
       }
     }
   }
@@ -226,7 +237,8 @@ TEST_F(VectorFile, NumPyHeadersAreWrittenAsNumPyWritesThem) {
   EXPECT_EQ(read_bytes(folder_ / "a.npy"), expected.bytes());
 }
 
-RC_GTEST_FIXTURE_PROP(VectorFile, WrittenIdsAreReadBack, (std::vector<std::int32_t> values, std::uint8_t width)) {
+RC_GTEST_FIXTURE_PROP(VectorFile, WrittenIdsAreReadBack,
+                      (std::vector<std::int32_t> values, std::uint8_t width)) {
   const std::size_t cols = 1 + width % 9;
   const std::size_t rows = values.size() / cols;
   const std::vector<Id> numbers(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(rows * cols));

@@ -84,11 +84,18 @@ TEST_F(AnyRetrieverTest, ChoosesTheParams) {
 }
 
 TEST_F(AnyRetrieverTest, RefusesParamsThatDoNotFit) {
-  EXPECT_EQ(message_of([&] { (void)retriever_.search(queries_, 1, {0, OtherParams{}}); }),
+  EXPECT_EQ(message_of([&] {
+              (void)retriever_.search(queries_, 1, {0, OtherParams{}});
+            }),
             "search of \"recorder\" was given the params of another retriever");
-  EXPECT_EQ(message_of([&] { (void)retriever_.search(queries_, 1, {5, Recorder::Params{}}); }),
+  EXPECT_EQ(message_of([&] {
+              (void)retriever_.search(queries_, 1, {5, Recorder::Params{}});
+            }),
             "search of \"recorder\" was given both params and effort 5, expected one of them");
-  EXPECT_EQ(message_of([&] { (void)retriever_.search(queries_, 1, {0, Recorder::Params{2000}}); }), "width is too large");
+  EXPECT_EQ(message_of([&] {
+              (void)retriever_.search(queries_, 1, {0, Recorder::Params{2000}});
+            }),
+            "width is too large");
   EXPECT_EQ(width_, 0U) << "nothing was searched";
 }
 
@@ -97,7 +104,8 @@ TEST_F(AnyRetrieverTest, ChecksTheQueries) {
   EXPECT_EQ(message_of([&] { (void)retriever_.search(MatrixView<const float>(four.data(), 1, 4), 1); }),
             "queries have 4 columns, the index has dimension 2");
   values_[3] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THAT(message_of([&] { (void)retriever_.search(queries_, 1); }), ::testing::HasSubstr("queries row 1 column 1 is nan"));
+  EXPECT_THAT(message_of([&] { (void)retriever_.search(queries_, 1); }),
+              ::testing::HasSubstr("queries row 1 column 1 is nan"));
   EXPECT_EQ(width_, 0U);
 }
 
@@ -114,10 +122,13 @@ TEST_F(AnyRetrieverTest, RefusesSeveralVectorsAQueryUnlessTheRetrieverTakesThem)
 TEST_F(AnyRetrieverTest, ChecksTheShapeOfTheResults) {
   EXPECT_EQ(message_of([&] { (void)retriever_.search(queries_, 0); }), "k is 0, expected at least 1");
   Neighbors three(3, 1);
-  EXPECT_THAT(message_of([&] { retriever_.search(queries_, three.view()); }), ::testing::HasSubstr("expected 2: one a query"));
+  EXPECT_THAT(message_of([&] { retriever_.search(queries_, three.view()); }),
+              ::testing::HasSubstr("expected 2: one a query"));
   Neighbors narrow(2, 1);
   Neighbors wide(2, 2);
-  EXPECT_THAT(message_of([&] { retriever_.search(queries_, {wide.view().ids, narrow.view().distances, wide.view().counts}); }),
+  EXPECT_THAT(message_of([&] {
+                retriever_.search(queries_, {wide.view().ids, narrow.view().distances, wide.view().counts});
+              }),
               ::testing::HasSubstr("2 columns of ids and 1 of distances"));
   EXPECT_EQ(width_, 0U);
 }
@@ -144,7 +155,8 @@ TEST_F(AnyRetrieverTest, AnEmptyOneSaysSo) {
   EXPECT_FALSE(empty.has_value());
   EXPECT_EQ(empty.size(), 0U);
   EXPECT_EQ(empty.kind(), "");
-  EXPECT_THAT(message_of([&] { (void)empty.search(queries_, 1); }), ::testing::HasSubstr("the retriever is empty"));
+  EXPECT_THAT(message_of([&] { (void)empty.search(queries_, 1); }),
+              ::testing::HasSubstr("the retriever is empty"));
 }
 
 TEST_F(AnyRetrieverTest, CopiesShareTheModel) {

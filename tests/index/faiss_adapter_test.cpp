@@ -11,16 +11,17 @@
 
 #include <thread>
 
-#include "sample_data.hpp"
 #include "vicinal/core/executor.hpp"
 #include "vicinal/index/any_retriever.hpp"
+#include "sample_data.hpp"
 
 namespace vicinal {
 namespace {
 
 using ::testing::HasSubstr;
 
-std::shared_ptr<faiss::Index> filled(const Rows& base, const char* description, faiss::MetricType type = faiss::METRIC_L2) {
+std::shared_ptr<faiss::Index> filled(const Rows& base, const char* description,
+                                     faiss::MetricType type = faiss::METRIC_L2) {
   std::shared_ptr<faiss::Index> index(faiss::index_factory(static_cast<int>(base.dim), description, type));
   index->train(static_cast<faiss::Index::idx_t>(base.count), base.values.data());
   index->add(static_cast<faiss::Index::idx_t>(base.count), base.values.data());
@@ -51,9 +52,12 @@ TEST_F(FaissAdapter, RefusesAnIndexThatDoesNotFit) {
     return std::string("no error");
   };
   EXPECT_THAT(message(nullptr, Metric::l2), HasSubstr("null"));
-  EXPECT_THAT(message(filled(base_, "Flat"), Metric::ip), HasSubstr("has metric type 1, ip needs 0 (METRIC_INNER_PRODUCT)"));
-  EXPECT_THAT(message(filled(base_, "Flat", faiss::METRIC_INNER_PRODUCT), Metric::l2), HasSubstr("has metric type 0, l2 needs 1 (METRIC_L2)"));
-  EXPECT_THAT(message(std::shared_ptr<faiss::Index>(faiss::index_factory(16, "IVF16,Flat")), Metric::l2), HasSubstr("not trained"));
+  EXPECT_THAT(message(filled(base_, "Flat"), Metric::ip),
+              HasSubstr("has metric type 1, ip needs 0 (METRIC_INNER_PRODUCT)"));
+  EXPECT_THAT(message(filled(base_, "Flat", faiss::METRIC_INNER_PRODUCT), Metric::l2),
+              HasSubstr("has metric type 0, l2 needs 1 (METRIC_L2)"));
+  EXPECT_THAT(message(std::shared_ptr<faiss::Index>(faiss::index_factory(16, "IVF16,Flat")), Metric::l2),
+              HasSubstr("not trained"));
   EXPECT_EQ(message(filled(base_, "Flat", faiss::METRIC_INNER_PRODUCT), Metric::cosine), "no error");
 }
 
@@ -62,8 +66,10 @@ TEST_F(FaissAdapter, EffortIsTheWidthOfAGraphSearch) {
   auto& hnsw = dynamic_cast<faiss::IndexHNSW&>(*index).hnsw;
   hnsw.efSearch = 11;
   const AnyRetriever retriever(FaissRetriever(index, Metric::l2));
-  const double narrow = recall_of(retriever.search(queries_.view(), 10, {10, {}}), base_, queries_, Metric::l2);
-  const double wide = recall_of(retriever.search(queries_.view(), 10, {300, {}}), base_, queries_, Metric::l2);
+  const double narrow =
+      recall_of(retriever.search(queries_.view(), 10, {10, {}}), base_, queries_, Metric::l2);
+  const double wide =
+      recall_of(retriever.search(queries_.view(), 10, {300, {}}), base_, queries_, Metric::l2);
   EXPECT_GT(wide, narrow + 0.05);
   EXPECT_EQ(hnsw.efSearch, 11) << "the index is left as it was";
   // FAISS itself with that width finds the same.
@@ -125,7 +131,8 @@ TEST_F(FaissAdapter, ManyMaySearchAtOnce) {
   std::atomic<int> different{0};
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 20; ++i) different += same_results(retriever.search(queries_.view(), 10, {50, {}}), expected) ? 0 : 1;
+      for (int i = 0; i < 20; ++i)
+        different += same_results(retriever.search(queries_.view(), 10, {50, {}}), expected) ? 0 : 1;
     });
   }
   threads.clear();

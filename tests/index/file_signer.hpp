@@ -18,7 +18,8 @@ class FileSigner {
     const auto directory = load<std::uint64_t>(file, 64);
     const std::uint64_t count = load<std::uint32_t>(file, 72);
     const std::uint64_t directory_bytes = padded(count * entry_bytes);
-    if (directory != superblock_bytes || directory_bytes > file.size() - superblock_bytes - trailer_bytes) return;
+    if (directory != superblock_bytes || directory_bytes > file.size() - superblock_bytes - trailer_bytes)
+      return;
     for (std::uint64_t i = 0; i < count; ++i) sign_section(file, directory + i * entry_bytes);
 
     const std::uint64_t directory_checksum = XXH3_64bits(file.data() + directory, directory_bytes);

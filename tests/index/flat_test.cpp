@@ -12,7 +12,8 @@ Flat flat_of(const Rows& rows, CodecKind kind, Metric metric) {
   return Flat(CodeStore::build(Codec::train({.kind = kind}, metric, rows.view()), rows.view(), {}));
 }
 
-Neighbors search(const Flat& flat, MatrixView<const float> queries, std::size_t k, const SearchControl& control = {}) {
+Neighbors search(const Flat& flat, MatrixView<const float> queries, std::size_t k,
+                 const SearchControl& control = {}) {
   Neighbors found(queries.rows(), k);
   flat.search({queries}, found.view(), {}, control);
   return found;
@@ -22,7 +23,9 @@ TEST(Flat, IsExact) {
   const Rows base = make_rows(3000, 33, 2);
   const Rows queries = make_rows(40, 33, 2, 3);
   for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
-    EXPECT_EQ(recall_of(search(flat_of(base, CodecKind::f32, metric), queries.view(), 10), base, queries, metric), 1.0);
+    EXPECT_EQ(
+        recall_of(search(flat_of(base, CodecKind::f32, metric), queries.view(), 10), base, queries, metric),
+        1.0);
   }
 }
 
@@ -50,7 +53,9 @@ TEST(Flat, ABatchIsBitForBitItsQueriesOneByOne) {
 TEST(Flat, NearlyEqualDistancesAreOrderedExactly) {
   Rows base = make_rows(4000, 16, 9);
   for (std::size_t i = 0; i < base.count; ++i) {
-    for (std::size_t j = 0; j < base.dim; ++j) base.values[i * base.dim + j] = 1000.0F + static_cast<float>(i % 13) * 1e-4F * static_cast<float>(j % 2);
+    for (std::size_t j = 0; j < base.dim; ++j)
+      base.values[i * base.dim + j] =
+          1000.0F + static_cast<float>(i % 13) * 1e-4F * static_cast<float>(j % 2);
   }
   Rows queries = make_rows(80, 16, 9, 2);
   for (float& v : queries.values) v += 1000.0F;

@@ -3,22 +3,24 @@
 #include <numeric>
 #include <vector>
 
-#include "sample_data.hpp"
 #include "vicinal/index/build_space.hpp"
 #include "vicinal/index/graph_repair.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/insertion_order.hpp"
 #include "vicinal/index/neighbour_selection.hpp"
+#include "sample_data.hpp"
 
 namespace {
 
 using namespace vicinal;
 
-Hnsw build(const Rows& rows, CodecKind kind, Metric metric, const HnswOptions& options = {.m = 8, .ef_construction = 60, .seed = 7},
+Hnsw build(const Rows& rows, CodecKind kind, Metric metric,
+           const HnswOptions& options = {.m = 8, .ef_construction = 60, .seed = 7},
            ExecutorRef executor = {}) {
   BuildControl control;
   control.executor = executor;
-  return Hnsw::build(Codec::train({.kind = kind}, metric, rows.view(), control), rows.view(), options, control);
+  return Hnsw::build(Codec::train({.kind = kind}, metric, rows.view(), control), rows.view(), options,
+                     control);
 }
 
 bool same_graph(const Hnsw& a, const Hnsw& b) {
@@ -28,7 +30,8 @@ bool same_graph(const Hnsw& a, const Hnsw& b) {
     const auto right = b.graph().level(l).links.span();
     if (!std::equal(left.begin(), left.end(), right.begin(), right.end())) return false;
   }
-  return std::equal(a.codes().records(), a.codes().records() + a.size() * a.codes().codec().stride(), b.codes().records());
+  return std::equal(a.codes().records(), a.codes().records() + a.size() * a.codes().codec().stride(),
+                    b.codes().records());
 }
 
 class GraphBuild : public testing::TestWithParam<std::tuple<CodecKind, Metric>> {};
@@ -39,7 +42,8 @@ TEST_P(GraphBuild, IsTheSameForAnyNumberOfThreads) {
   const Hnsw one = build(rows, kind, metric);
   for (const std::size_t threads : {2U, 4U}) {
     ThreadPool pool(threads);
-    EXPECT_TRUE(same_graph(one, build(rows, kind, metric, {.m = 8, .ef_construction = 60, .seed = 7}, pool))) << threads;
+    EXPECT_TRUE(same_graph(one, build(rows, kind, metric, {.m = 8, .ef_construction = 60, .seed = 7}, pool)))
+        << threads;
   }
   EXPECT_FALSE(same_graph(one, build(rows, kind, metric, {.m = 8, .ef_construction = 60, .seed = 8})));
 }
@@ -48,7 +52,8 @@ TEST_P(GraphBuild, DoesNotDependOnTheOrderOfTheRows) {
   const auto [kind, metric] = GetParam();
   const Rows rows = make_rows(1200, 12, 3);
   Rows turned = rows;
-  for (std::size_t i = 0; i < rows.count; ++i) std::ranges::copy(rows[rows.count - 1 - i], turned.values.data() + i * rows.dim);
+  for (std::size_t i = 0; i < rows.count; ++i)
+    std::ranges::copy(rows[rows.count - 1 - i], turned.values.data() + i * rows.dim);
   // Without the mean, a rounded sum over rows in the order given.
   const auto of = [kind = kind, metric = metric](const Rows& given) {
     const Codec codec = Codec::train({.kind = kind, .centre = false}, metric, given.view());
@@ -57,7 +62,8 @@ TEST_P(GraphBuild, DoesNotDependOnTheOrderOfTheRows) {
   const Hnsw a = of(rows);
   const Hnsw b = of(turned);
   EXPECT_TRUE(same_graph(a, b));
-  for (std::size_t slot = 0; slot < a.size(); ++slot) EXPECT_EQ(a.row_of_slot()[slot], rows.count - 1 - b.row_of_slot()[slot]);
+  for (std::size_t slot = 0; slot < a.size(); ++slot)
+    EXPECT_EQ(a.row_of_slot()[slot], rows.count - 1 - b.row_of_slot()[slot]);
 }
 
 TEST_P(GraphBuild, LeavesNothingUnreachable) {
@@ -72,7 +78,8 @@ INSTANTIATE_TEST_SUITE_P(CodecsAndMetrics, GraphBuild,
                          testing::Combine(testing::Values(CodecKind::f32, CodecKind::bf16, CodecKind::i8),
                                           testing::Values(Metric::l2, Metric::ip, Metric::cosine)),
                          [](const auto& given) {
-                           return std::string(to_string(std::get<0>(given.param))) + "_" + std::string(to_string(std::get<1>(given.param)));
+                           return std::string(to_string(std::get<0>(given.param))) + "_" +
+                                  std::string(to_string(std::get<1>(given.param)));
                          });
 
 // Equal rows lie at distance 0 from each other, which prunes all links among them but one: the classic way to lose nodes.
@@ -84,7 +91,8 @@ TEST(GraphBuild, ManyEqualRowsStayReachable) {
     EXPECT_EQ(audit(index.graph()).unreachable, 0U);
   }
   Rows all_equal = make_rows(600, 8, 5);
-  for (std::size_t i = 0; i < all_equal.count; ++i) std::ranges::copy(all_equal[0], all_equal.values.data() + i * all_equal.dim);
+  for (std::size_t i = 0; i < all_equal.count; ++i)
+    std::ranges::copy(all_equal[0], all_equal.values.data() + i * all_equal.dim);
   EXPECT_EQ(audit(build(all_equal, CodecKind::f32, Metric::l2).graph()).unreachable, 0U);
 }
 
@@ -123,12 +131,14 @@ TEST(InsertionOrder, IsAPermutationOfContentNotOfPlace) {
 }
 
 // The rule as the paper states it, one comparison at a time.
-std::vector<std::uint32_t> select_plainly(const Rows& rows, const std::vector<Candidate>& candidates, std::size_t most) {
+std::vector<std::uint32_t> select_plainly(const Rows& rows, const std::vector<Candidate>& candidates,
+                                          std::size_t most) {
   std::vector<std::uint32_t> kept;
   for (const Candidate& candidate : candidates) {
     if (kept.size() == most) break;
     const bool apart = std::ranges::all_of(kept, [&](std::uint32_t other) {
-      return exact_distance(rows[candidate.slot], rows[other], Metric::l2) > static_cast<double>(candidate.distance);
+      return exact_distance(rows[candidate.slot], rows[other], Metric::l2) >
+             static_cast<double>(candidate.distance);
     });
     if (apart) kept.push_back(candidate.slot);
   }
@@ -143,7 +153,9 @@ TEST(NeighbourSelection, KeepsWhatThePapersRuleKeeps) {
   for (std::uint32_t node = 0; node < 40; ++node) {
     std::vector<Candidate> candidates;
     for (std::uint32_t other = 0; other < rows.count; ++other) {
-      if (other != node) candidates.push_back({static_cast<float>(exact_distance(rows[node], rows[other], Metric::l2)), other});
+      if (other != node)
+        candidates.push_back(
+            {static_cast<float>(exact_distance(rows[node], rows[other], Metric::l2)), other});
     }
     std::sort(candidates.begin(), candidates.end());
     for (const std::size_t most : {1U, 4U, 64U}) {

@@ -42,7 +42,8 @@ TEST(Hnsw, FindsRowsByTheirOwnVector) {
   Neighbors found(f.base.count, 1);
   f.index.search({f.base.view()}, found.view(), {.ef = 32}, {});
   std::size_t own = 0;
-  for (std::size_t row = 0; row < f.base.count; ++row) own += found.ids()[row][0] == static_cast<Id>(row) ? 1 : 0;
+  for (std::size_t row = 0; row < f.base.count; ++row)
+    own += found.ids()[row][0] == static_cast<Id>(row) ? 1 : 0;
   EXPECT_GE(own, f.base.count * 999 / 1000);
 }
 
@@ -56,7 +57,8 @@ TEST(Hnsw, CountsItsWork) {
   EXPECT_GT(stats.hops, f.queries.count * 50);
   EXPECT_GT(stats.distances, stats.hops);
   EXPECT_LT(stats.distances, f.queries.count * f.base.count);
-  EXPECT_EQ(stats.bytes, stats.distances * f.index.codes().bytes_per_vector() + stats.hops * 16 * sizeof(std::uint32_t));
+  EXPECT_EQ(stats.bytes,
+            stats.distances * f.index.codes().bytes_per_vector() + stats.hops * 16 * sizeof(std::uint32_t));
   EXPECT_EQ(stats.strategy, "hnsw(ef=50)");
 }
 
@@ -71,7 +73,8 @@ TEST(Hnsw, RareFilterIsScannedAndExact) {
   const Neighbors found = f.search(10, 50, control);
   EXPECT_EQ(stats.strategy, "hnsw(scan of what passes)");
   for (std::size_t q = 0; q < f.queries.count; ++q) {
-    const auto exact = exact_neighbors(f.base, f.queries[q], Metric::l2, 10, [](Id id) { return id % 97 == 0; });
+    const auto exact =
+        exact_neighbors(f.base, f.queries[q], Metric::l2, 10, [](Id id) { return id % 97 == 0; });
     for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_EQ(found.ids()[q][i], exact[i].second);
   }
 }
@@ -86,7 +89,8 @@ TEST(Hnsw, FrequentFilterIsWalkedAtTheSameRecall) {
   EXPECT_EQ(stats.strategy, "hnsw(ef=20)");
   std::size_t hits = 0;
   for (std::size_t q = 0; q < f.queries.count; ++q) {
-    for (const auto& [distance, id] : exact_neighbors(f.base, f.queries[q], Metric::l2, 5, [](Id i) { return i % 5 < 3; })) {
+    for (const auto& [distance, id] :
+         exact_neighbors(f.base, f.queries[q], Metric::l2, 5, [](Id i) { return i % 5 < 3; })) {
       hits += static_cast<std::size_t>(std::count(found.ids()[q].begin(), found.ids()[q].end(), id));
     }
     EXPECT_EQ(found.counts()[q], 5U);
@@ -119,7 +123,8 @@ TEST(Hnsw, AbsentRowsAreNeitherFoundNorWalkedThrough) {
     const auto ids = found.ids()[row];
     EXPECT_EQ(std::count(ids.begin(), ids.end(), static_cast<Id>(row)), 0);
     if (row % 10 != 0) continue;
-    for (const auto& [distance, id] : exact_neighbors(f.base, f.base[row], Metric::l2, 5, [&](Id i) { return i != static_cast<Id>(row); })) {
+    for (const auto& [distance, id] : exact_neighbors(f.base, f.base[row], Metric::l2, 5,
+                                                      [&](Id i) { return i != static_cast<Id>(row); })) {
       hits += static_cast<double>(std::count(ids.begin(), ids.end(), id));
     }
   }
@@ -139,7 +144,8 @@ TEST(Hnsw, AloneInTheIndexAnAbsentRowLeavesNothing) {
 
 TEST(Hnsw, TiesAreOrderedByRow) {
   Rows rows = make_rows(300, 6, 3);
-  for (std::size_t i = 0; i < rows.count; ++i) std::ranges::copy(rows[i % 30], rows.values.data() + i * rows.dim);
+  for (std::size_t i = 0; i < rows.count; ++i)
+    std::ranges::copy(rows[i % 30], rows.values.data() + i * rows.dim);
   const Hnsw index = Hnsw::build(Codec::train({}, Metric::l2, rows.view()), rows.view(), small);
   Neighbors found(30, 10);
   index.search({rows.view().rows_from(0, 30)}, found.view(), {.ef = 300}, {});

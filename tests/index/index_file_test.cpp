@@ -4,18 +4,22 @@
 #include <fstream>
 #include <numeric>
 
-#include "../core/temporary_folder.hpp"
-#include "sample_data.hpp"
 #include "vicinal/core/executor.hpp"
 #include "vicinal/index/index.hpp"
+#include "../core/temporary_folder.hpp"
+#include "sample_data.hpp"
 
 namespace vicinal {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* specs[] = {"flat",        "bf16 | flat | rerank(f32, 2x)", "i8 | flat",
-                                 "f16 | hnsw",  "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)", "i8(rotate=off, centre=off) | hnsw"};
+constexpr const char* specs[] = {"flat",
+                                 "bf16 | flat | rerank(f32, 2x)",
+                                 "i8 | flat",
+                                 "f16 | hnsw",
+                                 "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)",
+                                 "i8(rotate=off, centre=off) | hnsw"};
 
 // Ids that do not ascend with the rows.
 std::vector<Id> ids_for(std::size_t rows) {
@@ -31,8 +35,10 @@ class IndexFile : public ::testing::Test {
   TemporaryFolder folder_;
 
   // Another section added to, left out of or replaced in a saved index.
-  void rewrite(const std::string& from, const std::string& to, const std::function<void(ContainerWriter&, const SectionInfo&, std::span<const std::byte>)>& copy,
-               const std::function<void(ContainerWriter&)>& add = {}) const {
+  void rewrite(
+      const std::string& from, const std::string& to,
+      const std::function<void(ContainerWriter&, const SectionInfo&, std::span<const std::byte>)>& copy,
+      const std::function<void(ContainerWriter&)>& add = {}) const {
     const std::vector<char> bytes = read_bytes(folder_ / from);
     const Container file = Container::open(folder_ / from, OpenMode::load);
     ContainerWriter writer;
@@ -42,7 +48,8 @@ class IndexFile : public ::testing::Test {
     if (add) add(writer);
     writer.write(folder_ / to);
   }
-  static void copy_section(ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
+  static void copy_section(ContainerWriter& writer, const SectionInfo& section,
+                           std::span<const std::byte> bytes) {
     writer.add(section.name, section.type, bytes, section.version);
   }
   [[nodiscard]] std::string why_not(const std::string& name) const {
@@ -75,10 +82,12 @@ TEST_F(IndexFile, BothModesGiveBackTheIndex) {
           EXPECT_EQ(opened.seed(), 123U);
           EXPECT_EQ(opened.calibration(), built.calibration());
           EXPECT_TRUE(std::ranges::equal(opened.ids(), built.ids()));
-          EXPECT_TRUE(same_results(opened.search(queries_.view(), 10), built.search(queries_.view(), 10))) << spec;
+          EXPECT_TRUE(same_results(opened.search(queries_.view(), 10), built.search(queries_.view(), 10)))
+              << spec;
           SearchControl control;
           control.filter = Filter::predicate([](Id id) { return id % 3 == 0; });
-          EXPECT_TRUE(same_results(opened.search(queries_.view(), 10, {25, {}}, control), built.search(queries_.view(), 10, {25, {}}, control)));
+          EXPECT_TRUE(same_results(opened.search(queries_.view(), 10, {25, {}}, control),
+                                   built.search(queries_.view(), 10, {25, {}}, control)));
         }
       }
     }
@@ -159,7 +168,9 @@ TEST_F(IndexFile, RefusesSectionsThatDoNotBelong) {
   EXPECT_EQ(read_bytes(folder_ / "a.vcn"), read_bytes(folder_ / "same.vcn"));
   for (const char* name : {"extra", "index/ids", "index/more", "rows/codes", "flat/codes", "hnswx/codes"}) {
     rewrite("a.vcn", "more.vcn", copy_section, [&](ContainerWriter& writer) { writer.add_owned(name, "x"); });
-    EXPECT_THAT(why_not("more.vcn"), HasSubstr("does not belong to an index of spec i8 | hnsw(m=32, efc=200)")) << name;
+    EXPECT_THAT(why_not("more.vcn"),
+                HasSubstr("does not belong to an index of spec i8 | hnsw(m=32, efc=200)"))
+        << name;
   }
 }
 
@@ -168,17 +179,20 @@ TEST_F(IndexFile, RefusesAMissingSection) {
     Index::build(base_.view(), spec, Metric::l2).save(folder_ / "a.vcn");
     const Container container = Container::open(folder_ / "a.vcn", OpenMode::load);
     for (const SectionInfo& missing : container.sections()) {
-      rewrite("a.vcn", "less.vcn", [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
-        if (section.name != missing.name) copy_section(writer, section, bytes);
-      });
-      EXPECT_THAT(why_not("less.vcn"), HasSubstr("section " + missing.name.substr(0, missing.name.find('/')))) << spec;
+      rewrite("a.vcn", "less.vcn",
+              [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
+                if (section.name != missing.name) copy_section(writer, section, bytes);
+              });
+      EXPECT_THAT(why_not("less.vcn"), HasSubstr("section " + missing.name.substr(0, missing.name.find('/'))))
+          << spec;
     }
   }
 }
 
 // Parts of two indexes that differ in one thing: each part is sound, the whole is not.
 TEST_F(IndexFile, RefusesPartsOfDifferentIndexes) {
-  const auto save = [&](const std::string& name, const Rows& base, const char* spec, Metric metric, std::uint64_t seed) {
+  const auto save = [&](const std::string& name, const Rows& base, const char* spec, Metric metric,
+                        std::uint64_t seed) {
     IndexOptions options;
     options.seed = seed;
     Index::build(base.view(), spec, metric, options).save(folder_ / name);
@@ -192,15 +206,17 @@ TEST_F(IndexFile, RefusesPartsOfDifferentIndexes) {
   save("options.vcn", base_, "i8 | hnsw(m=6, efc=41) | rerank(f16, 3x)", Metric::l2, 1);
   save("codec.vcn", base_, "i8(rotate=off) | hnsw(m=6, efc=40) | rerank(f16, 3x)", Metric::l2, 1);
   save("rows.vcn", base_, "i8 | hnsw(m=6, efc=40) | rerank(bf16, 3x)", Metric::l2, 1);
-  for (const char* other : {"fewer.vcn", "narrow.vcn", "metric.vcn", "seed.vcn", "options.vcn", "codec.vcn", "rows.vcn"}) {
+  for (const char* other :
+       {"fewer.vcn", "narrow.vcn", "metric.vcn", "seed.vcn", "options.vcn", "codec.vcn", "rows.vcn"}) {
     const Container donor = Container::open(folder_ / other, OpenMode::load);
-    rewrite("a.vcn", "mixed.vcn", [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
-      if (section.name == "index/meta") {
-        writer.add_owned(section.name, std::string(donor.metadata(section.name)));
-      } else {
-        copy_section(writer, section, bytes);
-      }
-    });
+    rewrite("a.vcn", "mixed.vcn",
+            [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
+              if (section.name == "index/meta") {
+                writer.add_owned(section.name, std::string(donor.metadata(section.name)));
+              } else {
+                copy_section(writer, section, bytes);
+              }
+            });
     EXPECT_NE(why_not("mixed.vcn"), "opened") << other;
   }
 }
@@ -209,13 +225,14 @@ TEST_F(IndexFile, RefusesMetadataThatASaveDoesNotWrite) {
   Index::build(base_.view(), "f16 | hnsw", Metric::l2).save(folder_ / "a.vcn");
   const std::string meta(Container::open(folder_ / "a.vcn", OpenMode::load).metadata("index/meta"));
   const auto with_meta = [&](std::string changed) {
-    rewrite("a.vcn", "changed.vcn", [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
-      if (section.name == "index/meta") {
-        writer.add_owned(section.name, std::move(changed));
-      } else {
-        copy_section(writer, section, bytes);
-      }
-    });
+    rewrite("a.vcn", "changed.vcn",
+            [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
+              if (section.name == "index/meta") {
+                writer.add_owned(section.name, std::move(changed));
+              } else {
+                copy_section(writer, section, bytes);
+              }
+            });
     return why_not("changed.vcn");
   };
   EXPECT_EQ(with_meta(meta), "opened");
@@ -242,13 +259,14 @@ TEST_F(IndexFile, RefusesANewerVersion) {
   Index::build(base_.view(), "flat", Metric::l2).save(folder_ / "a.vcn");
   std::string meta(Container::open(folder_ / "a.vcn", OpenMode::load).metadata("index/meta"));
   meta[1] = 2;
-  rewrite("a.vcn", "newer.vcn", [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
-    if (section.name == "index/meta") {
-      writer.add_owned(section.name, meta);
-    } else {
-      copy_section(writer, section, bytes);
-    }
-  });
+  rewrite("a.vcn", "newer.vcn",
+          [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
+            if (section.name == "index/meta") {
+              writer.add_owned(section.name, meta);
+            } else {
+              copy_section(writer, section, bytes);
+            }
+          });
   EXPECT_THROW((void)Index::open(folder_ / "newer.vcn"), Unsupported);
 }
 
@@ -260,9 +278,11 @@ TEST_F(IndexFile, RefusesIdsThatDoNotAscend) {
   const Container container = Container::open(folder_ / "a.vcn", OpenMode::load);
   const Array<Id> saved = container.array<Id>("index/ids", 300);
   const auto with_ids = [&](const std::vector<Id>& changed) {
-    rewrite("a.vcn", "changed.vcn", [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
-      copy_section(writer, section, section.name == "index/ids" ? std::as_bytes(std::span(changed)) : bytes);
-    });
+    rewrite("a.vcn", "changed.vcn",
+            [&](ContainerWriter& writer, const SectionInfo& section, std::span<const std::byte> bytes) {
+              copy_section(writer, section,
+                           section.name == "index/ids" ? std::as_bytes(std::span(changed)) : bytes);
+            });
     return why_not("changed.vcn");
   };
   const std::vector<Id> good(saved.data(), saved.data() + 300);

@@ -15,11 +15,11 @@
 #include <set>
 #include <string>
 
+#include "vicinal/index/index.hpp"
 #include "../core/temporary_folder.hpp"
 #include "counted_memory.hpp"
 #include "file_signer.hpp"
 #include "sample_data.hpp"
-#include "vicinal/index/index.hpp"
 
 namespace vicinal {
 namespace {
@@ -74,7 +74,8 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
   for (Original& original : originals) {
     const Rows base = make_rows(original.rows, original.dim, 71);
     std::vector<Id> ids;
-    for (std::size_t i = 0; original.ids && i < original.rows; ++i) ids.push_back(static_cast<Id>(1000 + 3 * i));
+    for (std::size_t i = 0; original.ids && i < original.rows; ++i)
+      ids.push_back(static_cast<Id>(1000 + 3 * i));
     IndexOptions options;
     options.ids = ids;
     Index::build(base.view(), original.spec, original.metric, options).save(folder / "original.vcn");
@@ -108,7 +109,9 @@ class Mutation {
       case 2: zero_span(); break;
       case 3: copy_span(); break;
       case 4: bytes_.resize(random_.next_below(bytes_.size())); break;
-      case 5: bytes_.resize(bytes_.size() + 64 * (1 + random_.next_below(4)), static_cast<char>(random_.next())); break;
+      case 5:
+        bytes_.resize(bytes_.size() + 64 * (1 + random_.next_below(4)), static_cast<char>(random_.next()));
+        break;
       default: set_word(); break;
     }
     return std::move(bytes_);
@@ -133,7 +136,8 @@ class Mutation {
   void zero_span() {
     const std::size_t at = place();
     const std::size_t end = std::min(at + 1 + random_.next_below(64), begin_ + length_);
-    std::fill(bytes_.begin() + static_cast<std::ptrdiff_t>(at), bytes_.begin() + static_cast<std::ptrdiff_t>(end), '\0');
+    std::fill(bytes_.begin() + static_cast<std::ptrdiff_t>(at),
+              bytes_.begin() + static_cast<std::ptrdiff_t>(end), '\0');
   }
   void copy_span() {
     const std::size_t count = std::min<std::size_t>(1 + random_.next_below(32), length_);
@@ -143,8 +147,22 @@ class Mutation {
   }
   // A number that counts, offsets, ids and floats are apt to be wrong at.
   void set_word() {
-    constexpr std::array<std::uint64_t, 16> values{0, 1, 2, 3, 5, 29, 30, 31, 63, 64, 0x7F80'0000, 0x7FC0'0000, 0x7FFF'FFFF,
-                                                   0xFFFF'FFFF, 0x7FFF'FFFF'FFFF'FFFF, ~std::uint64_t{0}};
+    constexpr std::array<std::uint64_t, 16> values{0,
+                                                   1,
+                                                   2,
+                                                   3,
+                                                   5,
+                                                   29,
+                                                   30,
+                                                   31,
+                                                   63,
+                                                   64,
+                                                   0x7F80'0000,
+                                                   0x7FC0'0000,
+                                                   0x7FFF'FFFF,
+                                                   0xFFFF'FFFF,
+                                                   0x7FFF'FFFF'FFFF'FFFF,
+                                                   ~std::uint64_t{0}};
     const std::uint64_t value = values[random_.next_below(values.size())] + random_.next_below(2);
     const std::size_t width = random_.next_below(2) == 0 ? 4 : 8;
     if (length_ < width) return flip_bits();
@@ -163,7 +181,8 @@ void require(bool condition, const std::string& what) {
 
 // Five searches of different kinds; the answers may be wrong, as the vectors are, but not out of bounds.
 void search_it(const Index& index, RandomStream& random) {
-  require(index.size() >= 1 && index.size() < 10'000 && index.dim() >= 1 && index.dim() < 100'000, "an absurd size or dimension");
+  require(index.size() >= 1 && index.size() < 10'000 && index.dim() >= 1 && index.dim() < 100'000,
+          "an absurd size or dimension");
   const std::set<Id> ids(index.ids().begin(), index.ids().end());
   std::vector<float> query(index.dim());
   for (int search = 0; search < 5; ++search) {
@@ -188,15 +207,18 @@ void search_it(const Index& index, RandomStream& random) {
         require(id == no_id && distance == no_distance, "padding is not padding");
         continue;
       }
-      require(ids.empty() ? id >= 0 && id < static_cast<Id>(index.size()) : ids.contains(id), "an id that is not in the index");
+      require(ids.empty() ? id >= 0 && id < static_cast<Id>(index.size()) : ids.contains(id),
+              "an id that is not in the index");
       require(control.filter(id), "an id that does not pass the filter");
-      require(!std::isnan(distance) && (i == 0 || found.distances()[0][i - 1] <= distance), "distances do not ascend");
+      require(!std::isnan(distance) && (i == 0 || found.distances()[0][i - 1] <= distance),
+              "distances do not ascend");
     }
   }
 }
 
 // One mutant, a function of its number. Throws Failure, or dies, when something is wrong.
-void try_mutant(std::uint64_t number, const std::vector<Original>& originals, const std::filesystem::path& path, Report& report) {
+void try_mutant(std::uint64_t number, const std::vector<Original>& originals,
+                const std::filesystem::path& path, Report& report) {
   RandomStream random(4711, number);
   const Original& original = originals[random.next_below(originals.size())];
   std::vector<char> bytes = Mutation(original.bytes, random).apply();
@@ -211,7 +233,8 @@ void try_mutant(std::uint64_t number, const std::vector<Original>& originals, co
   try {
     const Index index = Index::open(path, mode);
     const std::size_t taken = counted_memory::peak() - before;
-    require(taken <= allowed, "opening took " + std::to_string(taken) + " bytes for a file of " + std::to_string(bytes.size()));
+    require(taken <= allowed,
+            "opening took " + std::to_string(taken) + " bytes for a file of " + std::to_string(bytes.size()));
     require(is_signed || mode == OpenMode::map || bytes == original.bytes, "an altered file was accepted");
     ++report.accepted;
     search_it(index, random);
@@ -225,7 +248,8 @@ void try_mutant(std::uint64_t number, const std::vector<Original>& originals, co
     throw Failure(std::string("an error of another kind: ") + error.what());
   }
   const std::size_t taken = counted_memory::peak() - before;
-  require(taken <= 2 * allowed + (std::size_t{1} << 20), "searching took " + std::to_string(taken) + " bytes");
+  require(taken <= 2 * allowed + (std::size_t{1} << 20),
+          "searching took " + std::to_string(taken) + " bytes");
 }
 
 void limit_address_space() {
@@ -280,10 +304,12 @@ TEST(IndexMutants, AreRefusedOrHarmless) {
       continue;
     }
     ++failures;
-    const std::string how = !WIFSIGNALED(status)            ? std::string(report->failure)
-                            : WTERMSIG(status) == SIGALRM ? "took too long"
-                                                          : std::string("died of signal ") + std::to_string(WTERMSIG(status));
-    ADD_FAILURE() << "mutant " << report->current << " " << how << " (VICINAL_MUTANT=" << report->current << " repeats it)";
+    const std::string how = !WIFSIGNALED(status) ? std::string(report->failure)
+                            : WTERMSIG(status) == SIGALRM
+                                ? "took too long"
+                                : std::string("died of signal ") + std::to_string(WTERMSIG(status));
+    ADD_FAILURE() << "mutant " << report->current << " " << how << " (VICINAL_MUTANT=" << report->current
+                  << " repeats it)";
     first = report->current + 1;
   }
   // Both ways out are taken often, or the mutants would show little.

@@ -8,9 +8,9 @@
 #include <limits>
 #include <numeric>
 
-#include "sample_data.hpp"
 #include "vicinal/core/executor.hpp"
 #include "vicinal/index/reranked.hpp"
+#include "sample_data.hpp"
 
 namespace vicinal {
 namespace {
@@ -68,11 +68,13 @@ TEST_F(IndexTest, TheSeedReachesTheGraphAndTheRotation) {
 }
 
 TEST_F(IndexTest, EveryCombinationFindsTheNearest) {
-  for (const char* spec : {"flat", "f16 | flat", "bf16 | hnsw | rerank(f32, 4x)", "i8 | flat | rerank(f16, 3x)", "hnsw",
-                           "hnsw | rerank(f32, 2x)", "i8(rotate=off, centre=off) | hnsw | rerank(bf16, 4x)"}) {
+  for (const char* spec :
+       {"flat", "f16 | flat", "bf16 | hnsw | rerank(f32, 4x)", "i8 | flat | rerank(f16, 3x)", "hnsw",
+        "hnsw | rerank(f32, 2x)", "i8(rotate=off, centre=off) | hnsw | rerank(bf16, 4x)"}) {
     for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
       const Index index = Index::build(base_.view(), spec, metric, uncalibrated());
-      EXPECT_GE(recall_of(index.search(queries_.view(), 10), base_, queries_, metric), 0.93) << spec << " " << to_string(metric);
+      EXPECT_GE(recall_of(index.search(queries_.view(), 10), base_, queries_, metric), 0.93)
+          << spec << " " << to_string(metric);
     }
   }
 }
@@ -83,7 +85,8 @@ TEST_F(IndexTest, NamesWhatIsWrongWithTheBase) {
   EXPECT_THAT(message_of([&] { build({base_.values.data(), 1, 0}); }), HasSubstr("dimension 0"));
   base_.values[5 * 12 + 3] = std::numeric_limits<float>::infinity();
   EXPECT_THAT(message_of([&] { build(base_.view()); }), HasSubstr("base row 5 column 3 is inf"));
-  EXPECT_THROW((void)Index::build(base_.view(), "hnws", Metric::l2), SpecError) << "the spec is looked at first";
+  EXPECT_THROW((void)Index::build(base_.view(), "hnws", Metric::l2), SpecError)
+      << "the spec is looked at first";
 }
 
 TEST_F(IndexTest, NamesWhatIsWrongWithTheIds) {
@@ -100,7 +103,8 @@ TEST_F(IndexTest, NamesWhatIsWrongWithTheIds) {
 
 TEST_F(IndexTest, AnswersInTheCallersIds) {
   std::vector<Id> ids(400);
-  for (std::size_t i = 0; i < 400; ++i) ids[i] = static_cast<Id>(1'000'000'000'000 - 17 * static_cast<Id>(i * 7 % 400));
+  for (std::size_t i = 0; i < 400; ++i)
+    ids[i] = static_cast<Id>(1'000'000'000'000 - 17 * static_cast<Id>(i * 7 % 400));
   IndexOptions options = uncalibrated();
   options.ids = ids;
   const Index index = Index::build(base_.view(), "flat", Metric::l2, options);
@@ -112,8 +116,10 @@ TEST_F(IndexTest, AnswersInTheCallersIds) {
 // Of equal distances the smaller id comes first, and is the one that is kept, whatever the order of the rows.
 TEST_F(IndexTest, BreaksTiesByTheCallersIds) {
   Rows same = make_rows(1, 4, 1);
-  for (int i = 0; i < 3; ++i) same.values.insert(same.values.end(), same.values.begin(), same.values.begin() + 4);
-  for (int i = 0; i < 4; ++i) same.values.insert(same.values.end(), same.values.begin(), same.values.begin() + 4);
+  for (int i = 0; i < 3; ++i)
+    same.values.insert(same.values.end(), same.values.begin(), same.values.begin() + 4);
+  for (int i = 0; i < 4; ++i)
+    same.values.insert(same.values.end(), same.values.begin(), same.values.begin() + 4);
   same.count = 8;
   const std::vector<Id> ids{50, 40, 70, 10, 80, 20, 60, 30};
   IndexOptions options;
@@ -121,7 +127,9 @@ TEST_F(IndexTest, BreaksTiesByTheCallersIds) {
   for (const char* spec : {"flat", "hnsw(m=4, efc=20)", "i8 | hnsw | rerank(f16)"}) {
     const Index index = Index::build(same.view(), spec, Metric::l2, options);
     const Neighbors found = index.search(same.view().rows_from(0, 1), 3);
-    EXPECT_THAT(std::vector<Id>(found.ids()[0].begin(), found.ids()[0].end()), ::testing::ElementsAre(10, 20, 30)) << spec;
+    EXPECT_THAT(std::vector<Id>(found.ids()[0].begin(), found.ids()[0].end()),
+                ::testing::ElementsAre(10, 20, 30))
+        << spec;
   }
 }
 
@@ -169,7 +177,8 @@ TEST_F(IndexTest, CalibratesAgainstWhatItThenDelivers) {
     }
     // A point tells about what a search at its effort gives; rather less, since the links through the absent row are missing.
     const Calibration::Point& point = calibration.points[1];
-    const double reached = recall_of(index.search(queries.view(), 10, {point.effort, {}}), base, queries, metric);
+    const double reached =
+        recall_of(index.search(queries.view(), 10, {point.effort, {}}), base, queries, metric);
     EXPECT_GE(reached, point.recall - 0.02) << to_string(metric);
     EXPECT_LE(reached, point.recall + 0.06) << to_string(metric);
   }
@@ -183,7 +192,8 @@ TEST_F(IndexTest, CalibratesOnGivenQueries) {
   EXPECT_TRUE(index.calibration()->given_queries);
   EXPECT_EQ(index.calibration()->queries, 20U);
   const Calibration::Point& first = index.calibration()->points.front();
-  EXPECT_NEAR(recall_of(index.search(queries_.view(), 10, {first.effort, {}}), base_, queries_, Metric::l2), first.recall, 1e-9);
+  EXPECT_NEAR(recall_of(index.search(queries_.view(), 10, {first.effort, {}}), base_, queries_, Metric::l2),
+              first.recall, 1e-9);
 
   const Rows wrong = make_rows(3, 11, 1);
   options.calibration_queries = wrong.view();
@@ -194,7 +204,10 @@ TEST_F(IndexTest, CalibratesOnGivenQueries) {
 TEST_F(IndexTest, ATargetNeedsACalibration) {
   const Index index = Index::build(base_.view(), "hnsw", Metric::l2, uncalibrated());
   EXPECT_FALSE(index.calibration().has_value());
-  EXPECT_THAT(message_of([&] { (void)index.search(queries_.view(), 10, {0, 0.9}); }), HasSubstr("the index is not calibrated"));
+  EXPECT_THAT(message_of([&] {
+                (void)index.search(queries_.view(), 10, {0, 0.9});
+              }),
+              HasSubstr("the index is not calibrated"));
   const Index flat = Index::build(base_.view(), "flat", Metric::l2);
   EXPECT_FALSE(flat.calibration().has_value());
   EXPECT_EQ(recall_of(flat.search(queries_.view(), 10, {0, 0.5}), base_, queries_, Metric::l2), 1.0);
@@ -203,9 +216,15 @@ TEST_F(IndexTest, ATargetNeedsACalibration) {
 TEST_F(IndexTest, RefusesATargetThatMakesNoSense) {
   const Index index = Index::build(base_.view(), "hnsw", Metric::l2);
   for (const double target : {0.0, -1.0, 1.01, std::numeric_limits<double>::quiet_NaN()}) {
-    EXPECT_THAT(message_of([&] { (void)index.search(queries_.view(), 10, {0, target}); }), HasSubstr("the target recall is"));
+    EXPECT_THAT(message_of([&] {
+                  (void)index.search(queries_.view(), 10, {0, target});
+                }),
+                HasSubstr("the target recall is"));
   }
-  EXPECT_THAT(message_of([&] { (void)index.search(queries_.view(), 10, {20, 0.9}); }), HasSubstr("expected one of them"));
+  EXPECT_THAT(message_of([&] {
+                (void)index.search(queries_.view(), 10, {20, 0.9});
+              }),
+              HasSubstr("expected one of them"));
   EXPECT_NO_THROW((void)index.search(queries_.view(), 10, {0, 1.0}));
 }
 
@@ -237,7 +256,9 @@ TEST_F(IndexTest, SmallBasesWork) {
         EXPECT_EQ(index.calibration()->queries, size);
       }
       const Neighbors found = index.search(queries_.view(), 10, {0, 0.9});
-      EXPECT_THAT(found.counts(), ::testing::Each(static_cast<std::uint32_t>(std::min<std::size_t>(10, size)))) << spec << " " << size;
+      EXPECT_THAT(found.counts(),
+                  ::testing::Each(static_cast<std::uint32_t>(std::min<std::size_t>(10, size))))
+          << spec << " " << size;
     }
   }
 }
@@ -278,7 +299,8 @@ TEST(Index, AnEmptyOneSaysSo) {
   const Index empty;
   EXPECT_EQ(empty.size(), 0U);
   const std::array<float, 2> query{};
-  EXPECT_THAT(message_of([&] { (void)empty.search(MatrixView<const float>(query.data(), 1, 2), 1); }), HasSubstr("the retriever is empty"));
+  EXPECT_THAT(message_of([&] { (void)empty.search(MatrixView<const float>(query.data(), 1, 2), 1); }),
+              HasSubstr("the retriever is empty"));
   EXPECT_THAT(message_of([&] { empty.save("x.vcn"); }), HasSubstr("the index is empty"));
 }
 

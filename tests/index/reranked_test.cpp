@@ -7,10 +7,10 @@
 #include <limits>
 #include <thread>
 
-#include "sample_data.hpp"
 #include "vicinal/core/executor.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
+#include "sample_data.hpp"
 
 namespace vicinal {
 namespace {
@@ -40,7 +40,8 @@ struct FirstRows {
   [[nodiscard]] std::size_t dim() const { return 8; }
   [[nodiscard]] Metric metric() const { return Metric::l2; }
   [[nodiscard]] std::size_t memory_bytes() const { return 0; }
-  void search(const VectorBatch& queries, NeighborsView out, const Params&, const SearchControl& control) const {
+  void search(const VectorBatch& queries, NeighborsView out, const Params&,
+              const SearchControl& control) const {
     *asked = out.k();
     for (std::size_t q = 0; q < queries.size(); ++q) {
       std::uint32_t found = 0;
@@ -101,14 +102,16 @@ TEST_F(RerankedTest, ImprovesOnCoarseCodes) {
 }
 
 TEST_F(RerankedTest, IgnoresCandidatesThatAreNoRowsOrDoNotPass) {
-  const FirstRows inner{100, std::make_shared<std::atomic<std::size_t>>(0), {-1, 100, std::numeric_limits<Id>::max(), 7}};
+  const FirstRows inner{
+      100, std::make_shared<std::atomic<std::size_t>>(0), {-1, 100, std::numeric_limits<Id>::max(), 7}};
   const AnyRetriever reranked(Reranked(inner, store_of(CodecKind::f32, base_, Metric::l2), 1));
   SearchControl control;
   control.filter = Filter::predicate([](Id id) { return id != 7; });  // The inner one does not look at it.
   const Neighbors found = reranked.search(queries_.view(), 8, {}, control);
   for (std::size_t q = 0; q < queries_.count; ++q) {
     EXPECT_EQ(found.counts()[q], 4U);
-    EXPECT_THAT(std::vector<Id>(found.ids()[q].begin(), found.ids()[q].begin() + 4), ::testing::UnorderedElementsAre(0, 1, 2, 3));
+    EXPECT_THAT(std::vector<Id>(found.ids()[q].begin(), found.ids()[q].begin() + 4),
+                ::testing::UnorderedElementsAre(0, 1, 2, 3));
     EXPECT_EQ(found.ids()[q][4], no_id);
   }
 }
@@ -125,13 +128,15 @@ TEST_F(RerankedTest, ComposesTheStatistics) {
 }
 
 TEST_F(RerankedTest, ComparesInTheRowsOrderWhenManySearchAtOnce) {
-  const AnyRetriever reranked(Reranked(Flat(store_of(CodecKind::i8, base_, Metric::l2)), store_of(CodecKind::f32, base_, Metric::l2), 3));
+  const AnyRetriever reranked(Reranked(Flat(store_of(CodecKind::i8, base_, Metric::l2)),
+                                       store_of(CodecKind::f32, base_, Metric::l2), 3));
   const Neighbors expected = reranked.search(queries_.view(), 10);
   std::atomic<int> different{0};
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 200; ++i) different += same_results(reranked.search(queries_.view(), 10), expected) ? 0 : 1;
+      for (int i = 0; i < 200; ++i)
+        different += same_results(reranked.search(queries_.view(), 10), expected) ? 0 : 1;
     });
   }
   threads.clear();
@@ -148,25 +153,34 @@ TEST_F(RerankedTest, RefusesPartsThatDoNotFit) {
     return std::string("no error");
   };
   const CodeStore rows = store_of(CodecKind::f32, base_, Metric::l2);
-  EXPECT_THAT(message([&] { Reranked(FirstRows{99}, rows, 3); }), HasSubstr("100 rows to rerank on, the inner retriever has 99 items"));
-  EXPECT_THAT(message([&] { Reranked(FirstRows{100}, store_of(CodecKind::f32, base_, Metric::ip), 3); }), HasSubstr("metric ip"));
+  EXPECT_THAT(message([&] { Reranked(FirstRows{99}, rows, 3); }),
+              HasSubstr("100 rows to rerank on, the inner retriever has 99 items"));
+  EXPECT_THAT(message([&] { Reranked(FirstRows{100}, store_of(CodecKind::f32, base_, Metric::ip), 3); }),
+              HasSubstr("metric ip"));
   const Rows narrow = make_rows(100, 7, 4);
-  EXPECT_THAT(message([&] { Reranked(FirstRows{100}, store_of(CodecKind::f32, narrow, Metric::l2), 3); }), HasSubstr("dimension 7"));
+  EXPECT_THAT(message([&] { Reranked(FirstRows{100}, store_of(CodecKind::f32, narrow, Metric::l2), 3); }),
+              HasSubstr("dimension 7"));
   EXPECT_THAT(message([&] { Reranked(FirstRows{100}, rows, 0.5); }), HasSubstr("0.5"));
-  EXPECT_THAT(message([&] { Reranked(FirstRows{100}, rows, std::numeric_limits<double>::quiet_NaN()); }), HasSubstr("nan"));
+  EXPECT_THAT(message([&] { Reranked(FirstRows{100}, rows, std::numeric_limits<double>::quiet_NaN()); }),
+              HasSubstr("nan"));
   EXPECT_THAT(message([&] { Reranked({}, rows, 3); }), HasSubstr("empty"));
   const AnyRetriever reranked(Reranked(FirstRows{100}, rows, 3));
-  EXPECT_THAT(message([&] { (void)reranked.search(queries_.view(), 1, {0, Reranked::Params{{}, 0.5}}); }), HasSubstr("depth is 0.5"));
+  EXPECT_THAT(message([&] {
+                (void)reranked.search(queries_.view(), 1, {0, Reranked::Params{{}, 0.5}});
+              }),
+              HasSubstr("depth is 0.5"));
 }
 
 TEST_F(RerankedTest, SearchWithoutActsAsIfTheRowWereAbsent) {
   const Rows base = make_rows(600, 16, 21);
   const CodeStore rows = store_of(CodecKind::f32, base, Metric::l2);
-  const Hnsw hnsw = Hnsw::build(Codec::train({.kind = CodecKind::i8}, Metric::l2, base.view()), base.view(), {.m = 16, .ef_construction = 100});
+  const Hnsw hnsw = Hnsw::build(Codec::train({.kind = CodecKind::i8}, Metric::l2, base.view()), base.view(),
+                                {.m = 16, .ef_construction = 100});
   const Reranked reranked(hnsw, rows, 3);
   const std::vector<std::uint32_t> absent{3, 77, 599, 0};
   Rows queries{4, 16, {}};
-  for (const std::uint32_t row : absent) queries.values.insert(queries.values.end(), base[row].begin(), base[row].end());
+  for (const std::uint32_t row : absent)
+    queries.values.insert(queries.values.end(), base[row].begin(), base[row].end());
 
   Neighbors with(4, 10);
   reranked.search(queries.view(), with.view(), {}, {});
@@ -174,7 +188,8 @@ TEST_F(RerankedTest, SearchWithoutActsAsIfTheRowWereAbsent) {
   reranked.search_without(queries.view(), absent, without.view(), Reranked::Params::from_effort(200), {});
   for (std::size_t q = 0; q < 4; ++q) {
     EXPECT_EQ(with.ids()[q][0], absent[q]);
-    const auto expected = exact_neighbors(base, queries[q], Metric::l2, 10, [&](Id id) { return id != absent[q]; });
+    const auto expected =
+        exact_neighbors(base, queries[q], Metric::l2, 10, [&](Id id) { return id != absent[q]; });
     for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(without.ids()[q][i], expected[i].second) << q << " " << i;
   }
   const Reranked over_flat(Flat(rows), rows, 3);

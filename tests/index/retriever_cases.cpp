@@ -21,8 +21,9 @@ CodeStore store_of(CodecKind kind, const Rows& base, Metric metric) {
 }
 
 RetrieverCase flat_case(CodecKind kind, double least_recall, double tolerance) {
-  RetrieverCase c{"flat_" + std::string(to_string(kind)),
-                  [kind](const Rows& base, Metric metric) -> AnyRetriever { return Flat(store_of(kind, base, metric)); }};
+  RetrieverCase c{
+      "flat_" + std::string(to_string(kind)),
+      [kind](const Rows& base, Metric metric) -> AnyRetriever { return Flat(store_of(kind, base, metric)); }};
   c.least_recall = least_recall;
   c.tolerance = tolerance;
   return c;
@@ -33,8 +34,9 @@ Hnsw hnsw_of(CodecKind kind, const Rows& base, Metric metric) {
 }
 
 RetrieverCase hnsw_case(CodecKind kind, double least_recall, double tolerance) {
-  RetrieverCase c{"hnsw_" + std::string(to_string(kind)),
-                  [kind](const Rows& base, Metric metric) -> AnyRetriever { return hnsw_of(kind, base, metric); }};
+  RetrieverCase c{
+      "hnsw_" + std::string(to_string(kind)),
+      [kind](const Rows& base, Metric metric) -> AnyRetriever { return hnsw_of(kind, base, metric); }};
   c.least_recall = least_recall;
   c.tolerance = tolerance;
   return c;
@@ -58,15 +60,18 @@ RetrieverCase index_case(const std::string& name, const std::string& spec, bool 
 
 std::vector<RetrieverCase> own_retriever_cases() {
   std::vector<RetrieverCase> cases{
-      flat_case(CodecKind::f32, 0.999, 1e-5), flat_case(CodecKind::f16, 0.97, 2e-3), flat_case(CodecKind::i8, 0.9, 2e-2),
-      hnsw_case(CodecKind::f32, 0.95, 1e-5),  hnsw_case(CodecKind::i8, 0.9, 2e-2),
+      flat_case(CodecKind::f32, 0.999, 1e-5), flat_case(CodecKind::f16, 0.97, 2e-3),
+      flat_case(CodecKind::i8, 0.9, 2e-2),    hnsw_case(CodecKind::f32, 0.95, 1e-5),
+      hnsw_case(CodecKind::i8, 0.9, 2e-2),
   };
   RetrieverCase reranked{"reranked", [](const Rows& base, Metric metric) -> AnyRetriever {
-                           return Reranked(hnsw_of(CodecKind::i8, base, metric), store_of(CodecKind::f32, base, metric), 3);
+                           return Reranked(hnsw_of(CodecKind::i8, base, metric),
+                                           store_of(CodecKind::f32, base, metric), 3);
                          }};
   cases.push_back(std::move(reranked));
   RetrieverCase over_flat{"reranked_flat", [](const Rows& base, Metric metric) -> AnyRetriever {
-                            return Reranked(Flat(store_of(CodecKind::i8, base, metric)), store_of(CodecKind::f16, base, metric), 2.5);
+                            return Reranked(Flat(store_of(CodecKind::i8, base, metric)),
+                                            store_of(CodecKind::f16, base, metric), 2.5);
                           }};
   over_flat.tolerance = 2e-3;
   cases.push_back(std::move(over_flat));

@@ -5,17 +5,17 @@
 #include <string>
 #include <vector>
 
-#include "sample_data.hpp"
 #include "vicinal/index/any_retriever.hpp"
+#include "sample_data.hpp"
 
 /// One way to make a retriever over a base, for the tests that every retriever must pass.
 struct RetrieverCase {
   std::string name;
   std::function<vicinal::AnyRetriever(const Rows& base, vicinal::Metric metric)> make;
-  double least_recall = 0.95;       ///< recall@10 at the default parameters
-  double tolerance = 1e-5;          ///< of reported distances, relative to the largest in the answer
+  double least_recall = 0.95;  ///< recall@10 at the default parameters
+  double tolerance = 1e-5;     ///< of reported distances, relative to the largest in the answer
   bool obeys_budget = true;
-  bool own_ids = false;             ///< row i has the id case_id(i), else i
+  bool own_ids = false;  ///< row i has the id case_id(i), else i
   std::vector<vicinal::Metric> metrics{vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine};
 
   friend std::ostream& operator<<(std::ostream& out, const RetrieverCase& c) { return out << c.name; }

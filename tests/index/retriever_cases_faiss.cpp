@@ -14,13 +14,16 @@ using namespace vicinal;
 
 namespace {
 
-std::shared_ptr<faiss::Index> fill(const std::string& description, const Rows& base, Metric metric, bool own_ids) {
+std::shared_ptr<faiss::Index> fill(const std::string& description, const Rows& base, Metric metric,
+                                   bool own_ids) {
   std::vector<float> rows = base.values;
   if (metric == Metric::cosine) {
-    for (std::size_t i = 0; i < base.count; ++i) normalise(base[i], std::span(rows).subspan(i * base.dim, base.dim));
+    for (std::size_t i = 0; i < base.count; ++i)
+      normalise(base[i], std::span(rows).subspan(i * base.dim, base.dim));
   }
   const auto type = metric == Metric::l2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT;
-  std::shared_ptr<faiss::Index> index(faiss::index_factory(static_cast<int>(base.dim), description.c_str(), type));
+  std::shared_ptr<faiss::Index> index(
+      faiss::index_factory(static_cast<int>(base.dim), description.c_str(), type));
   const auto count = static_cast<faiss::Index::idx_t>(base.count);
   index->train(count, rows.data());
   std::vector<faiss::Index::idx_t> ids;
@@ -33,7 +36,8 @@ std::shared_ptr<faiss::Index> fill(const std::string& description, const Rows& b
   return index;
 }
 
-RetrieverCase faiss_case(const std::string& name, const std::string& description, bool own_ids, double least_recall = 0.9) {
+RetrieverCase faiss_case(const std::string& name, const std::string& description, bool own_ids,
+                         double least_recall = 0.9) {
   RetrieverCase c{"faiss_" + name, [description, own_ids](const Rows& base, Metric metric) -> AnyRetriever {
                     const std::shared_ptr<faiss::Index> index = fill(description, base, metric, own_ids);
                     if (auto* ivf = dynamic_cast<faiss::IndexIVF*>(index.get())) ivf->nprobe = 6;

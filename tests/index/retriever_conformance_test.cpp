@@ -9,8 +9,8 @@
 #include <set>
 #include <tuple>
 
-#include "retriever_cases.hpp"
 #include "vicinal/core/executor.hpp"
+#include "retriever_cases.hpp"
 
 namespace vicinal {
 namespace {
@@ -39,7 +39,9 @@ class Conformance : public ::testing::TestWithParam<std::tuple<RetrieverCase, Me
   }
   [[nodiscard]] static const RetrieverCase& made_by() { return std::get<0>(GetParam()); }
   [[nodiscard]] static Metric metric() { return std::get<1>(GetParam()); }
-  [[nodiscard]] static Id id_of(std::size_t row) { return made_by().own_ids ? case_id(row) : static_cast<Id>(row); }
+  [[nodiscard]] static Id id_of(std::size_t row) {
+    return made_by().own_ids ? case_id(row) : static_cast<Id>(row);
+  }
   [[nodiscard]] static std::set<Id> all_ids() {
     std::set<Id> ids;
     for (std::size_t i = 0; i < base_size; ++i) ids.insert(id_of(i));
@@ -84,7 +86,8 @@ class Conformance : public ::testing::TestWithParam<std::tuple<RetrieverCase, Me
     const std::vector<Id> list(ids.begin(), ids.end());
     std::vector<std::uint64_t> words(ids.empty() ? 0 : static_cast<std::size_t>(*ids.rbegin()) / 64 + 1);
     for (const Id id : ids) words[static_cast<std::size_t>(id) / 64] |= std::uint64_t{1} << (id % 64);
-    const std::array filters{Filter::bitmap(words), Filter::id_set(list), Filter::predicate([&](Id id) { return ids.contains(id); })};
+    const std::array filters{Filter::bitmap(words), Filter::id_set(list),
+                             Filter::predicate([&](Id id) { return ids.contains(id); })};
     std::optional<Neighbors> first;
     for (const Filter& filter : filters) {
       SearchControl control;
@@ -119,7 +122,8 @@ TEST_P(Conformance, ReportsTheMetricsDistances) {
     for (const float d : found.distances()[q]) scale = std::max(scale, std::abs(static_cast<double>(d)));
     for (std::size_t i = 0; i < 10; ++i) {
       const double exact = exact_distance(query_rows()[q], base_rows()[row_of(found.ids()[q][i])], metric());
-      EXPECT_NEAR(found.distances()[q][i], exact, made_by().tolerance * std::max(scale, 1.0)) << "query " << q << " rank " << i;
+      EXPECT_NEAR(found.distances()[q][i], exact, made_by().tolerance * std::max(scale, 1.0))
+          << "query " << q << " rank " << i;
     }
   }
 }
@@ -157,7 +161,8 @@ TEST_P(Conformance, FilteredResultsAreTheNearestThatPass) {
   const Neighbors found = retriever_.search(query_rows().view(), 10, {}, control);
   std::size_t hits = 0;
   for (std::size_t q = 0; q < query_count; ++q) {
-    for (const auto& [distance, id] : exact_neighbors(base_rows(), query_rows()[q], metric(), 10, passes, id_of)) {
+    for (const auto& [distance, id] :
+         exact_neighbors(base_rows(), query_rows()[q], metric(), 10, passes, id_of)) {
       hits += static_cast<std::size_t>(std::ranges::count(found.ids()[q], id));
     }
   }
@@ -183,7 +188,8 @@ TEST_P(Conformance, ABatchIsItsQueriesOneByOne) {
 
 TEST_P(Conformance, ReadsRowsThroughTheirStride) {
   std::vector<float> wide(query_count * (dim + 5), std::numeric_limits<float>::quiet_NaN());
-  for (std::size_t q = 0; q < query_count; ++q) std::ranges::copy(query_rows()[q], wide.begin() + static_cast<std::ptrdiff_t>(q * (dim + 5)));
+  for (std::size_t q = 0; q < query_count; ++q)
+    std::ranges::copy(query_rows()[q], wide.begin() + static_cast<std::ptrdiff_t>(q * (dim + 5)));
   const MatrixView<const float> strided(wide.data(), query_count, dim, dim + 5);
   EXPECT_TRUE(same_results(retriever_.search(strided, 10), retriever_.search(query_rows().view(), 10)));
 }
@@ -192,7 +198,8 @@ TEST_P(Conformance, ThreadsDoNotMatter) {
   ThreadPool pool(4);
   SearchControl control;
   control.executor = pool;
-  EXPECT_TRUE(same_results(retriever_.search(query_rows().view(), 10), retriever_.search(query_rows().view(), 10, {}, control)));
+  EXPECT_TRUE(same_results(retriever_.search(query_rows().view(), 10),
+                           retriever_.search(query_rows().view(), 10, {}, control)));
   control.filter = Filter::predicate([](Id id) { return id % 5 != 0; });
   SearchControl inline_control;
   inline_control.filter = control.filter;
@@ -266,7 +273,8 @@ TEST_P(Conformance, MoreEffortIsNotWorse) {
 
 TEST_P(Conformance, RefusesWhatDoesNotFit) {
   const std::vector<float> narrow(dim - 1);
-  EXPECT_THROW((void)retriever_.search(MatrixView<const float>(narrow.data(), 1, dim - 1), 1), InvalidArgument);
+  EXPECT_THROW((void)retriever_.search(MatrixView<const float>(narrow.data(), 1, dim - 1), 1),
+               InvalidArgument);
   EXPECT_THROW((void)retriever_.search(query_rows().view(), 0), InvalidArgument);
   EXPECT_THROW((void)retriever_.search(query_rows().view(), 1, {0, std::string("params")}), InvalidArgument);
   std::vector<float> infinite(dim, std::numeric_limits<float>::infinity());
@@ -291,7 +299,8 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<RetrieverCase, Met
 
 INSTANTIATE_TEST_SUITE_P(Own, Conformance, ::testing::ValuesIn(with_metrics(own_retriever_cases())), name_of);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Conformance);
-INSTANTIATE_TEST_SUITE_P(Faiss, Conformance, ::testing::ValuesIn(with_metrics(faiss_retriever_cases())), name_of);
+INSTANTIATE_TEST_SUITE_P(Faiss, Conformance, ::testing::ValuesIn(with_metrics(faiss_retriever_cases())),
+                         name_of);
 
 }  // namespace
 }  // namespace vicinal

@@ -69,7 +69,9 @@ inline double exact_distance(std::span<const float> q, std::span<const float> x,
 inline std::vector<std::pair<double, vicinal::Id>> exact_neighbors(
     const Rows& base, std::span<const float> query, vicinal::Metric metric, std::size_t k,
     const std::function<bool(vicinal::Id)>& passes = {},
-    const std::function<vicinal::Id(std::size_t)>& id_of = [](std::size_t i) { return static_cast<vicinal::Id>(i); }) {
+    const std::function<vicinal::Id(std::size_t)>& id_of = [](std::size_t i) {
+      return static_cast<vicinal::Id>(i);
+    }) {
   std::vector<std::pair<double, vicinal::Id>> found;
   for (std::size_t i = 0; i < base.count; ++i) {
     if (!passes || passes(id_of(i))) found.emplace_back(exact_distance(query, base[i], metric), id_of(i));
@@ -80,10 +82,11 @@ inline std::vector<std::pair<double, vicinal::Id>> exact_neighbors(
 }
 
 /// The share of the exact neighbours that were found.
-inline double recall_of(const vicinal::Neighbors& found, const Rows& base, const Rows& queries, vicinal::Metric metric,
-                        const std::function<vicinal::Id(std::size_t)>& id_of = [](std::size_t i) {
-                          return static_cast<vicinal::Id>(i);
-                        }) {
+inline double recall_of(
+    const vicinal::Neighbors& found, const Rows& base, const Rows& queries, vicinal::Metric metric,
+    const std::function<vicinal::Id(std::size_t)>& id_of = [](std::size_t i) {
+      return static_cast<vicinal::Id>(i);
+    }) {
   std::size_t hits = 0;
   std::size_t total = 0;
   for (std::size_t q = 0; q < queries.count; ++q) {

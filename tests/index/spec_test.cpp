@@ -58,7 +58,8 @@ TEST(Spec, IgnoresSpaceAndKeyOrder) {
 }
 
 TEST(Spec, TakesTheDepthInEveryForm) {
-  for (const char* form : {"rerank(f16, 3x)", "rerank(3x, f16)", "rerank(f16, depth=3)", "rerank(depth=3x)", "rerank(depth=3.0)"}) {
+  for (const char* form : {"rerank(f16, 3x)", "rerank(3x, f16)", "rerank(f16, depth=3)", "rerank(depth=3x)",
+                           "rerank(depth=3.0)"}) {
     EXPECT_EQ(parse_spec(std::string("hnsw | ") + form), parse_spec("hnsw | rerank(f16, 3x)")) << form;
   }
 }
@@ -95,8 +96,9 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 
 // Whatever the characters, the answer is a spec or a SpecError that points into the string.
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
-  const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
-      "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc", "3x", "on", "32", "\xC3\xA9", "\x01", "x"));
+  const auto pieces = *rc::gen::container<std::vector<std::string>>(
+      rc::gen::element<std::string>("i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m",
+                                    "efc", "3x", "on", "32", "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -112,10 +114,11 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     (void)parse_spec("i8 | hnws | rerank");
     FAIL();
   } catch (const SpecError& error) {
-    EXPECT_STREQ(error.what(),
-                 "unknown stage 'hnws', expected one of f32, f16, bf16, i8, flat, hnsw, rerank; did you mean 'hnsw'?\n"
-                 "i8 | hnws | rerank\n"
-                 "     ^");
+    EXPECT_STREQ(
+        error.what(),
+        "unknown stage 'hnws', expected one of f32, f16, bf16, i8, flat, hnsw, rerank; did you mean 'hnsw'?\n"
+        "i8 | hnws | rerank\n"
+        "     ^");
     EXPECT_EQ(error.position(), 5U);
   }
 }
@@ -156,29 +159,42 @@ INSTANTIATE_TEST_SUITE_P(
     All, WrongSpec,
     ::testing::Values(
         Wrong{"", 0, "the spec is empty"}, Wrong{"   ", 0, "the spec is empty"},
-        Wrong{"i8 |", 4, "a stage is missing after the last '|'"}, Wrong{"| hnsw", 0, "a stage is missing before '|'"},
-        Wrong{"i8 || hnsw", 4, "a stage is missing before '|'"}, Wrong{"(m=3)", 0, "expected a stage, got '('"},
-        Wrong{"int8", 0, "unknown stage 'int8'"}, Wrong{"fp16", 0, "did you mean 'f16'?"}, Wrong{"HNSW", 0, "did you mean 'hnsw'?"},
-        Wrong{"curator(fanout=4)", 0, "unknown stage 'curator'"}, Wrong{"hnsw | i8", 7, "the codec must come before the index"},
-        Wrong{"rerank | hnsw", 9, "the index must come before the rerank stage"}, Wrong{"flat | hnsw", 7, "a second index"},
-        Wrong{"i8 | f16 | hnsw", 5, "a second codec"}, Wrong{"hnsw(m=16", 9, "the ')' that closes the '(' at character 5"},
-        Wrong{"hnsw(m=16 | flat", 10, "got '|'"}, Wrong{"hnsw m=16", 5, "expected '|' or '(' after hnsw, got 'm'"},
-        Wrong{"hnsw)", 4, "expected '|' after hnsw, got ')'"}, Wrong{"hnsw(m=3)", 7, "m must be 4 to 128, got 3"},
+        Wrong{"i8 |", 4, "a stage is missing after the last '|'"},
+        Wrong{"| hnsw", 0, "a stage is missing before '|'"},
+        Wrong{"i8 || hnsw", 4, "a stage is missing before '|'"},
+        Wrong{"(m=3)", 0, "expected a stage, got '('"}, Wrong{"int8", 0, "unknown stage 'int8'"},
+        Wrong{"fp16", 0, "did you mean 'f16'?"}, Wrong{"HNSW", 0, "did you mean 'hnsw'?"},
+        Wrong{"curator(fanout=4)", 0, "unknown stage 'curator'"},
+        Wrong{"hnsw | i8", 7, "the codec must come before the index"},
+        Wrong{"rerank | hnsw", 9, "the index must come before the rerank stage"},
+        Wrong{"flat | hnsw", 7, "a second index"}, Wrong{"i8 | f16 | hnsw", 5, "a second codec"},
+        Wrong{"hnsw(m=16", 9, "the ')' that closes the '(' at character 5"},
+        Wrong{"hnsw(m=16 | flat", 10, "got '|'"},
+        Wrong{"hnsw m=16", 5, "expected '|' or '(' after hnsw, got 'm'"},
+        Wrong{"hnsw)", 4, "expected '|' after hnsw, got ')'"},
+        Wrong{"hnsw(m=3)", 7, "m must be 4 to 128, got 3"},
         Wrong{"hnsw(m=129)", 7, "m must be 4 to 128, got 129"},
         Wrong{"hnsw(m=99999999999999999999999)", 7, "m must be 4 to 128, got 99999999999999999999999"},
-        Wrong{"hnsw(m=-5)", 7, "m is a whole number of 4 to 128, got '-5'"}, Wrong{"hnsw(m=16.5)", 7, "m is a whole number"},
-        Wrong{"hnsw(m=)", 7, "expected a value, got ')'"}, Wrong{"hnsw(m)", 5, "'m' lacks its key"},
-        Wrong{"hnsw(m=16,)", 10, "expected an argument, got ')'"}, Wrong{"hnsw(=16)", 5, "expected an argument, got '='"},
-        Wrong{"hnsw(m=16, m=32)", 11, "m is given twice"}, Wrong{"hnsw(efc=100, ef_construction=100)", 14, "efc is given twice"},
-        Wrong{"hnsw(efx=100)", 5, "hnsw has no key 'efx', it has m, efc, ef_construction; did you mean 'efc'?"},
+        Wrong{"hnsw(m=-5)", 7, "m is a whole number of 4 to 128, got '-5'"},
+        Wrong{"hnsw(m=16.5)", 7, "m is a whole number"}, Wrong{"hnsw(m=)", 7, "expected a value, got ')'"},
+        Wrong{"hnsw(m)", 5, "'m' lacks its key"}, Wrong{"hnsw(m=16,)", 10, "expected an argument, got ')'"},
+        Wrong{"hnsw(=16)", 5, "expected an argument, got '='"},
+        Wrong{"hnsw(m=16, m=32)", 11, "m is given twice"},
+        Wrong{"hnsw(efc=100, ef_construction=100)", 14, "efc is given twice"},
+        Wrong{"hnsw(efx=100)", 5,
+              "hnsw has no key 'efx', it has m, efc, ef_construction; did you mean 'efc'?"},
         Wrong{"hnsw(efc=5000)", 9, "efc must be 1 to 4096, got 5000"},
-        Wrong{"hnsw(efc=10)", 9, "efc must be at least m, which is 32, got 10"}, Wrong{"flat(m=3)", 5, "flat takes no arguments"},
-        Wrong{"f16(rotate=on)", 4, "f16 takes no arguments"}, Wrong{"i8(rotate=yes)", 10, "rotate is on or off, got 'yes'"},
-        Wrong{"hnsw | rerank(i8)", 14, "one of f32, f16 and bf16"}, Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16 and bf16"},
+        Wrong{"hnsw(efc=10)", 9, "efc must be at least m, which is 32, got 10"},
+        Wrong{"flat(m=3)", 5, "flat takes no arguments"},
+        Wrong{"f16(rotate=on)", 4, "f16 takes no arguments"},
+        Wrong{"i8(rotate=yes)", 10, "rotate is on or off, got 'yes'"},
+        Wrong{"hnsw | rerank(i8)", 14, "one of f32, f16 and bf16"},
+        Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16 and bf16"},
         Wrong{"hnsw | rerank(0.5x)", 14, "the depth must be 1x to 1000x, got '0.5x'"},
         Wrong{"hnsw | rerank(1001x)", 14, "the depth must be 1x to 1000x"},
         Wrong{"hnsw | rerank(depth=nan)", 20, "the depth is a multiple of k such as 3x"},
-        Wrong{"hnsw | rerank(depth=2x, 3x)", 24, "depth is given twice"}, Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
+        Wrong{"hnsw | rerank(depth=2x, 3x)", 24, "depth is given twice"},
+        Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
 
 TEST(SpecError, ShortensAnAbsurdSpec) {
   EXPECT_THAT(reason_of(std::string(5000, ' ') + "hnsw"), HasSubstr("has 5004 characters"));
@@ -186,7 +202,9 @@ TEST(SpecError, ShortensAnAbsurdSpec) {
 
 TEST(SpecExplain, NamesEveryStageAndItsBytes) {
   const std::string text = explain(parse_spec("i8 | hnsw(m=16) | rerank(f16, 4x)"), 100);
-  EXPECT_THAT(text, HasSubstr("i8: one byte a dimension and a scale per vector; 136 bytes a vector"));  // 128 + two floats
+  EXPECT_THAT(
+      text,
+      HasSubstr("i8: one byte a dimension and a scale per vector; 136 bytes a vector"));  // 128 + two floats
   EXPECT_THAT(text, HasSubstr("m=16: 32 links a vector"));
   EXPECT_THAT(text, HasSubstr("efc=200"));
   EXPECT_THAT(text, HasSubstr("f16: 16-bit floats (IEEE binary16); 200 bytes a vector"));

@@ -19,7 +19,8 @@ struct Fixture {
   Workload workload{{values.data(), 3, 1}, {truth.data(), 3, 2}, 2};
 };
 
-constexpr auto answer_exactly = [](const VectorBatch& queries, NeighborsView out, const SearchControl& control) {
+constexpr auto answer_exactly = [](const VectorBatch& queries, NeighborsView out,
+                                   const SearchControl& control) {
   for (std::size_t i = 0; i < queries.size(); ++i) {
     const Id first = static_cast<Id>(queries.rows[i][0]) * 10;
     out.ids[i][0] = first;
