@@ -62,8 +62,8 @@ std::shared_ptr<std::byte> InputFile::map() const {
   void* const address =
       ::mmap(nullptr, reserved, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) throw_io_error("cannot reserve addresses to map", path_);
-  const std::shared_ptr<std::byte> pages(static_cast<std::byte*>(address),
-                                         [reserved](std::byte* begin) { ::munmap(begin, reserved); });
+  std::shared_ptr<std::byte> pages(static_cast<std::byte*>(address),
+                                   [reserved](std::byte* begin) { ::munmap(begin, reserved); });
   if (size_ != 0 && ::mmap(address, static_cast<std::size_t>(size_), PROT_READ, MAP_PRIVATE | MAP_FIXED,
                            descriptor_, 0) == MAP_FAILED) {
     throw_io_error("cannot map", path_);
