@@ -17,9 +17,8 @@ class MatrixView {
   constexpr MatrixView(T* data, std::size_t rows, std::size_t cols) : MatrixView(data, rows, cols, cols) {}
 
   /// A view of mutable elements is a view of constant ones.
-  constexpr operator MatrixView<const T>()
-      const  // NOLINT(google-explicit-constructor): widening, loses nothing
-      requires(!std::is_const_v<T>) {
+  // NOLINTNEXTLINE(google-explicit-constructor): widening, loses nothing
+  constexpr operator MatrixView<const T>() const requires(!std::is_const_v<T>) {
     return {data_, rows_, cols_, stride_};
   }
 

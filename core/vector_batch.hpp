@@ -16,8 +16,8 @@ struct VectorBatch {
                                            ///< [offsets[i], offsets[i + 1])
 
   VectorBatch() = default;
-  VectorBatch(MatrixView<const float> vectors,
-              std::span<const std::uint64_t> item_offsets = {})  // NOLINT: a matrix is a batch
+  // NOLINTNEXTLINE(google-explicit-constructor): a matrix is a batch
+  VectorBatch(MatrixView<const float> vectors, std::span<const std::uint64_t> item_offsets = {})
       : rows(vectors), offsets(item_offsets) {}
   VectorBatch(MatrixView<float> vectors) : rows(vectors) {}  // NOLINT(google-explicit-constructor)
 
