@@ -24,7 +24,7 @@ class BuildSpace {
     const float* factors = factors_ == nullptr ? nullptr : factors_ + std::size_t{2} * slot;
     codes_->codec().prepare_record(codes_->record(slot), factors, query);
   }
-  /// out[i] = |record(from) - record(slots[i])|^2, where `query` was prepared from `from`. slots == nullptr: slots first, first + 1, ...
+  /// out[i] = |record(from) - record(slots[i])|^2, where `query` was prepared from `from`.
   void score(const PreparedQuery& query, std::uint32_t from, const std::uint32_t* slots, std::size_t count,
              float* out) const noexcept {
     codes_->codec().score(query, codes_->records(), factors_, slots, count, out);
