@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 configure = test -f build/$(1)/build.ninja || cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 # Says how long the rest of the recipe line took.
 phase = phase() { local start=$$SECONDS; "$$@"; echo "== $(1): $$((SECONDS - start)) s"; }; phase
-sources = $(shell find core quant index tools bench tests -name '*.[ch]pp')
+sources = $(shell find core quant index tools bench python tests -name '*.[ch]pp')
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,13 +27,15 @@ configure:
 build: deps configure ## the release build; the command is build/release/bin/vicinal
 	@cmake --build build/release -j $(JOBS) --target bin/vicinal bin/vicinal_demo
 
-test: ## everything that CI runs: builds, all tests, packaging, sanitizers
+test: ## everything that CI runs: builds, all tests, packaging, style, sanitizers
 	@$(call phase,dependencies) deps/install.sh
 	@mkdir -p build
 	@$(call phase,release configure) bash -c '$(call configure,release)'
 	@$(call phase,release build) cmake --build build/release -j $(JOBS)
 	@$(call phase,headers compile alone) cmake --build build/release -j $(JOBS) --target all_verify_interface_header_sets
 	@$(call phase,release tests) ctest --preset release -j $(JOBS)
+	@$(call phase,clang-format) $(MAKE) format-check
+	@$(call phase,clang-tidy) $(MAKE) tidy
 	@$(MAKE) sanitize
 
 sanitize: deps ## tests under clang's address, undefined-behaviour and thread sanitizers

@@ -158,7 +158,7 @@ class FaissRetriever::Block {
 
     std::size_t wanted = std::min(out.k(), total);
     if (const auto* set = control_.filter.as_id_set()) wanted = std::min(wanted, set->ids.size());
-    const std::size_t core_dim = static_cast<std::size_t>(structure_.core->d);
+    const auto core_dim = static_cast<std::size_t>(structure_.core->d);
     std::vector<std::vector<Ranked>> found(queries.rows());
     for (std::size_t i = 0; i < queries.rows(); ++i) found[i] = collect(i, fetched);
     for (std::size_t i = 0; i < queries.rows(); ++i) {

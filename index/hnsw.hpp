@@ -75,7 +75,7 @@ class Hnsw {
                   std::size_t query, std::size_t width, const FilterPlan& plan, const SearchControl& control,
                   SearchStats& work) const;
   void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
-            SearchStats& work) const;
+            SearchStats& stats) const;
   void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control,
                     SearchStats& work) const;
 

@@ -221,9 +221,10 @@ class Arguments {
     const char* const end = value.text.data() + value.text.size();
     const auto [stopped, error] = std::from_chars(value.text.data(), end, number);
     const bool whole = stopped == end && (error == std::errc() || error == std::errc::result_out_of_range);
-    if (!whole)
+    if (!whole) {
       tokens_.fail(value,
                    fmt::format("{} is a whole number of {} to {}, got '{}'", key, least, most, value.text));
+    }
     if (error != std::errc() || number < least || number > most) {
       tokens_.fail(value, fmt::format("{} must be {} to {}, got {}", key, least, most, value.text));
     }

@@ -72,7 +72,7 @@ std::string to_string(const Spec& spec) {
 std::string explain(const Spec& spec, std::size_t dim) {
   std::string text = to_string(spec) + "\n";
   auto out = std::back_inserter(text);
-  double total = static_cast<double>(record_bytes(spec.codec, dim));
+  auto total = static_cast<double>(record_bytes(spec.codec, dim));
   fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind),
                  meaning(spec.codec.kind), total);
   if (spec.codec.kind == CodecKind::i8) {

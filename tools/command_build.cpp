@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <limits>
@@ -80,7 +81,7 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   fmt::print("  built in {} with {} thread{}, {} on disk, {} a vector in memory\n", duration_text(seconds),
              options.threads, options.threads == 1 ? "" : "s",
              bytes_text(std::filesystem::file_size(options.out)),
-             bytes_text(index.memory_bytes() / index.size()));
+             bytes_text(index.memory_bytes() / std::max<std::size_t>(index.size(), 1)));
   if (index.calibration()) {
     const Calibration& calibration = *index.calibration();
     for (const double target : {0.95, 0.99}) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "vicinal/index/index.hpp"
@@ -92,7 +93,7 @@ void print_info(const std::string& path, const Container& file, const Index& ind
                               to_string(index.metric())));
   line("ids", index.ids().empty() ? "row numbers" : "given at the build");
   line("memory", fmt::format("{}, {} bytes a vector", bytes_text(index.memory_bytes()),
-                             thousands(index.memory_bytes() / index.size())));
+                             thousands(index.memory_bytes() / std::max<std::size_t>(index.size(), 1))));
   line("seed", std::to_string(index.seed()));
   line("uuid", uuid_text(file));
   if (build) {

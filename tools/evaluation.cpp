@@ -92,6 +92,7 @@ WorkPerQuery count_work(Answer answer, const Workload& workload, Neighbors& answ
 
 Latency median_latency(const std::vector<TimedPass>& passes) {
   std::vector<const TimedPass*> order;
+  order.reserve(passes.size());
   for (const auto& pass : passes) order.push_back(&pass);
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->seconds < b->seconds; });
   const TimedPass& pass = *order.at(order.size() / 2);

@@ -278,14 +278,16 @@ class Drawing {
   static constexpr std::size_t legend_columns = 2;
   double legend_height() const {
     if (!label_centres_.empty() || nameless_) return 0;
-    return 24.0 * static_cast<double>((curves_.size() + legend_columns - 1) / legend_columns) + 16;
+    const std::size_t rows = (curves_.size() + legend_columns - 1) / legend_columns;
+    return 24.0 * static_cast<double>(rows) + 16;
   }
 
   void legend() {
     const double top = plot_top + plot_height + 78;
     for (std::size_t i = 0; i < curves_.size(); ++i) {
       const double x = plot_left + 430 * static_cast<double>(i % legend_columns);
-      const double y = top + 24 * static_cast<double>(i / legend_columns);
+      const std::size_t row = i / legend_columns;
+      const double y = top + 24 * static_cast<double>(row);
       line(R"(<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" stroke="{}" stroke-width="2.5"/>)", x, y,
            x + 28, y, colour(curves_[i]).line);
       out_ += mark(curves_[i].style, x + 14, y) + "\n";
