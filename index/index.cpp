@@ -225,4 +225,54 @@ void Index::search_by_id(const VectorBatch& queries, NeighborsView out, const Se
   }
 }
 
+std::vector<std::uint32_t> Index::rows_of_ids(std::span<const Id> ids) const {
+  std::vector<std::uint32_t> rows;
+  rows.reserve(ids.size());
+  const std::span<const Id> known = ids_.span();
+  for (const Id id : ids) {
+    std::uint64_t row = static_cast<std::uint64_t>(id);
+    bool found = id >= 0 && row < size();
+    if (!known.empty()) {
+      const auto place = std::ranges::lower_bound(known, id);
+      found = place != known.end() && *place == id;
+      row = static_cast<std::uint64_t>(place - known.begin());
+    }
+    if (!found) throw InvalidArgument(fmt::format("id {} is not in the index", id));
+    rows.push_back(static_cast<std::uint32_t>(row));
+  }
+  return rows;
+}
+
+void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
+  if (out.rows() != ids.size() || (out.rows() != 0 && out.cols() != dim())) {
+    throw InvalidArgument(fmt::format("the vectors of {} ids of dimension {} do not fit into {} x {}",
+                                      ids.size(), dim(), out.rows(), out.cols()));
+  }
+  std::vector<std::uint32_t> rows = rows_of_ids(ids);
+  const CodeStore* codes = nullptr;
+  if (const auto* reranked = retriever_.get_if<Reranked>()) {
+    codes = &reranked->rows();
+  } else if (const auto* flat = retriever_.get_if<Flat>()) {
+    codes = &flat->codes();
+  } else if (const auto* hnsw = retriever_.get_if<Hnsw>()) {
+    codes = &hnsw->codes();
+    std::vector<std::uint32_t> slot_of_row(size());
+    const std::span<const std::uint32_t> row_of_slot = hnsw->row_of_slot();
+    for (std::uint32_t slot = 0; slot < row_of_slot.size(); ++slot) slot_of_row[row_of_slot[slot]] = slot;
+    for (std::uint32_t& row : rows) row = slot_of_row[row];
+  }
+  if (codes == nullptr) throw Unsupported("this retriever does not give its vectors back");
+  for (std::size_t i = 0; i < rows.size(); ++i) codes->decode(rows[i], out[i]);
+}
+
+Index Index::with_ids(std::span<const Id> ids) const {
+  if (!ids.empty() && (!order_of(ids, size()).empty() || !ascending(ids))) {
+    throw InvalidArgument("the new ids do not ascend");
+  }
+  Index renamed = *this;
+  renamed.ids_ = Array<Id>(ids.size());
+  std::ranges::copy(ids, renamed.ids_.data());
+  return renamed;
+}
+
 }  // namespace vicinal

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "vicinal/core/container.hpp"
 #include "vicinal/index/any_retriever.hpp"
@@ -74,6 +75,14 @@ class Index {
   void search(const VectorBatch& queries, NeighborsView out, const Params& params,
               const SearchControl& control) const;
 
+  /// The vectors of `ids` as the index holds them, into `out` (one row an id): the rerank rows where there are some, else the
+  /// decoded codes; exact for f32, of length 1 for cosine. Throws InvalidArgument for an id that is not in the index (nothing is
+  /// written then) or a shape that does not fit. O(ids x dim), and O(size) once for a graph.
+  void reconstruct(std::span<const Id> ids, MatrixView<float> out) const;
+  /// The same index under other ids: ids[r] is the new name of the r-th smallest id of now. `ids` ascend, one an item; none: row
+  /// numbers. Shares everything else. Throws InvalidArgument.
+  [[nodiscard]] Index with_ids(std::span<const Id> ids) const;
+
   void save(const std::filesystem::path& path)
       const;  ///< atomically; throws IoError, or InvalidArgument for an empty Index
   /// Validates everything before it returns. Throws IoError, CorruptFile, Unsupported.
@@ -81,6 +90,7 @@ class Index {
   static Index open(const Container& file);
 
  private:
+  [[nodiscard]] std::vector<std::uint32_t> rows_of_ids(std::span<const Id> ids) const;
   [[nodiscard]] std::size_t effort_for(const IndexSearchOptions& options, std::size_t k) const;
   void search_by_id(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,
                     const SearchControl& control) const;

@@ -114,6 +114,50 @@ TEST_F(IndexTest, AnswersInTheCallersIds) {
 }
 
 // Of equal distances the smaller id comes first, and is the one that is kept, whatever the order of the rows.
+TEST_F(IndexTest, GivesItsVectorsBack) {
+  IndexOptions options = uncalibrated();
+  std::vector<Id> given(400);
+  for (std::size_t i = 0; i < 400; ++i) given[i] = static_cast<Id>(5 * (i * 7 % 400));
+  options.ids = given;
+  struct Case {
+    const char* spec;
+    float tolerance;
+  };
+  for (const auto& [spec, tolerance] : {Case{"flat", 0}, Case{"hnsw", 0}, Case{"f16 | hnsw", 0.004F},
+                                        Case{"i8 | hnsw", 0.1F}, Case{"i8 | hnsw | rerank(f32, 2x)", 0}}) {
+    const Index index = Index::build(base_.view(), spec, Metric::l2, options);
+    std::vector<float> out(2 * 12);
+    const Id wanted[] = {given[399], given[20]};
+    index.reconstruct(wanted, {out.data(), 2, 12});
+    for (std::size_t d = 0; d < 12; ++d) {
+      EXPECT_NEAR(out[d], base_[399][d], tolerance) << spec;
+      EXPECT_NEAR(out[12 + d], base_[20][d], tolerance) << spec;
+    }
+    const Id unknown[] = {5, 3};
+    EXPECT_EQ(message_of([&] {
+                index.reconstruct(unknown, {out.data(), 2, 12});
+              }),
+              "id 3 is not in the index");
+    EXPECT_THROW(index.reconstruct(wanted, {out.data(), 1, 12}), InvalidArgument);
+  }
+}
+
+TEST_F(IndexTest, TakesOtherIds) {
+  const Index plain = Index::build(base_.view(), "hnsw", Metric::l2, uncalibrated());
+  std::vector<Id> names(400);
+  for (std::size_t i = 0; i < 400; ++i) names[i] = static_cast<Id>(1000 + 3 * i);
+  const Index named = plain.with_ids(names);
+  const Neighbors before = plain.search(queries_.view(), 5);
+  const Neighbors after = named.search(queries_.view(), 5);
+  for (std::size_t q = 0; q < before.size(); ++q) {
+    for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(after.ids()[q][i], 1000 + 3 * before.ids()[q][i]);
+  }
+  EXPECT_TRUE(named.with_ids({}).ids().empty());
+  EXPECT_THROW((void)plain.with_ids(std::span(names).first(10)), InvalidArgument);
+  std::swap(names[0], names[1]);
+  EXPECT_THROW((void)plain.with_ids(names), InvalidArgument);
+}
+
 TEST_F(IndexTest, BreaksTiesByTheCallersIds) {
   Rows same = make_rows(1, 4, 1);
   for (int i = 0; i < 3; ++i)

@@ -1,0 +1,291 @@
+#include "index.hpp"
+
+#include <fmt/format.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vicinal/index/index.hpp"
+#include "vicinal/tools/formatting.hpp"
+#include "filter.hpp"
+#include "hits.hpp"
+#include "interruptible.hpp"
+#include "paths.hpp"
+#include "rows.hpp"
+#include "threads.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace vicinal::python {
+namespace {
+
+using IdArray = nb::ndarray<const Id, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+std::size_t checked_k(std::int64_t k) {
+  if (k < 1) throw InvalidArgument(fmt::format("k is {}, expected at least 1", k));
+  return static_cast<std::size_t>(k);
+}
+
+std::size_t checked_threads(std::optional<std::int64_t> threads) {
+  if (!threads) return 0;
+  if (*threads < 1) throw InvalidArgument(fmt::format("threads is {}, expected at least 1", *threads));
+  return static_cast<std::size_t>(*threads);
+}
+
+std::size_t checked_effort(std::optional<std::int64_t> effort) {
+  if (!effort) return 0;
+  if (*effort < 1) throw InvalidArgument(fmt::format("effort is {}, expected at least 1", *effort));
+  return static_cast<std::size_t>(*effort);
+}
+
+Index build(nb::handle base, const std::string& spec, const std::string& metric, std::optional<IdArray> ids,
+            std::uint64_t seed, std::optional<std::int64_t> threads, bool calibrate,
+            nb::handle calibration_queries, nb::handle progress) {
+  const BorrowedRows rows(base, "base", false);
+  std::optional<BorrowedRows> queries;
+  IndexOptions options;
+  options.seed = seed;
+  options.calibrate = calibrate;
+  if (!calibration_queries.is_none()) {
+    queries.emplace(calibration_queries, "calibration queries", false);
+    options.calibration_queries = queries->view();
+  }
+  if (ids) options.ids = {ids->data(), ids->size()};
+  const Metric parsed = parse_metric(metric);
+  const std::size_t pool = checked_threads(threads);
+  Index index;
+  run_interruptibly(
+      [&](const Job& job) {
+        BuildControl control;
+        control.executor = executor(pool);
+        control.stop = job.stop;
+        control.progress = job.report;
+        index = Index::build(rows.view(), spec, parsed, options, control);
+      },
+      progress);
+  return index;
+}
+
+// A search of about this many multiplications or fewer is over before anybody could want to interrupt it.
+constexpr double short_work = 1e9;
+
+// Roughly what a search costs at most: a graph reads a few thousand vectors, an exact scan all of them.
+double work_bound(const Index& index, std::size_t queries) {
+  const bool scan = std::holds_alternative<FlatOptions>(index.spec().index);
+  const double rows = static_cast<double>(index.size());
+  return static_cast<double>(queries) * static_cast<double>(index.dim()) *
+         (scan ? rows : std::min(rows, 1e5));
+}
+
+nb::object search(const Index& index, nb::handle queries, std::int64_t k, std::optional<double> recall,
+                  std::optional<std::int64_t> effort, nb::handle filter, std::optional<std::int64_t> threads,
+                  std::optional<double> timeout, std::optional<std::int64_t> max_distances) {
+  const BorrowedRows rows(queries, "queries", true);
+  Hits hits;
+  hits.one_dimensional = rows.one_dimensional();
+  const std::size_t wanted = checked_k(k);
+  Index::Params params{{checked_effort(effort), recall}};
+  SearchControl control;
+  control.stats = &hits.stats;
+  if (max_distances) {
+    if (*max_distances < 1)
+      throw InvalidArgument(fmt::format("max_distances is {}, expected at least 1", *max_distances));
+    control.max_distances = static_cast<std::uint64_t>(*max_distances);
+  }
+  if (timeout) {
+    if (!(*timeout >= 0)) throw InvalidArgument(fmt::format("timeout is {} s, expected 0 or more", *timeout));
+    const auto limit = std::chrono::duration<double>(std::min(*timeout, 1e9));
+    control.deadline =
+        SearchControl::Clock::now() + std::chrono::duration_cast<SearchControl::Clock::duration>(limit);
+  }
+  const std::size_t pool = checked_threads(threads);
+  const std::size_t count = rows.view().rows();
+  PythonFilter rule(filter, index);
+  control.filter = rule.filter();
+  // Asked before room for the answers is: a huge k is an error of the caller's, not of the memory's.
+  if (wanted > std::numeric_limits<std::uint32_t>::max()) {
+    throw InvalidArgument(
+        fmt::format("k is {}, expected at most {}", wanted, std::numeric_limits<std::uint32_t>::max()));
+  }
+  const auto run = [&] {
+    hits.neighbors = Neighbors(count, wanted);
+    if (count > 1) control.executor = executor(pool);
+    index.search(rows.view(), hits.neighbors.view(), params, control);
+  };
+  if (rule.calls_python() || work_bound(index, count) > short_work) {
+    run_interruptibly([&](const Job& job) {
+      // Whichever asks first to stop: a signal, or a filter that raised.
+      std::stop_source stop;
+      const auto request = [&stop] { stop.request_stop(); };
+      const std::stop_callback interrupted(job.stop, request);
+      const std::stop_callback failed(rule.failed().get_token(), request);
+      control.stop = stop.get_token();
+      run();
+    });
+    rule.rethrow();
+  } else {
+    const nb::gil_scoped_release released;
+    run();
+  }
+  return nb::cast(std::move(hits));
+}
+
+nb::object ids(nb::handle self) {
+  const auto& index = nb::cast<const Index&>(self);
+  if (index.ids().empty()) return nb::none();
+  const std::size_t shape[] = {index.ids().size()};
+  return nb::cast(nb::ndarray<nb::numpy, const Id>(index.ids().data(), 1, shape, self),
+                  nb::rv_policy::reference);
+}
+
+nb::object reconstruct(nb::handle self, std::optional<IdArray> wanted) {
+  const auto& index = nb::cast<const Index&>(self);
+  std::vector<Id> all;
+  std::span<const Id> ids;
+  if (wanted) {
+    ids = {wanted->data(), wanted->size()};
+  } else if (!index.ids().empty()) {
+    ids = index.ids();
+  } else {
+    all.resize(index.size());
+    std::iota(all.begin(), all.end(), Id{0});
+    ids = all;
+  }
+  const std::size_t shape[] = {ids.size(), index.dim()};
+  auto rows = std::make_unique<Array<float>>(checked_product(shape[0], shape[1], "vectors"));
+  {
+    const nb::gil_scoped_release released;
+    index.reconstruct(ids, {rows->data(), shape[0], shape[1]});
+  }
+  float* const values = rows->data();
+  const nb::capsule owner(rows.release(),
+                          [](void* array) noexcept { delete static_cast<Array<float>*>(array); });
+  return nb::cast(nb::ndarray<nb::numpy, float>(values, 2, shape, owner), nb::rv_policy::reference);
+}
+
+Index with_ids(const Index& index, std::optional<IdArray> ids) {
+  return ids ? index.with_ids({ids->data(), ids->size()}) : index.with_ids({});
+}
+
+nb::object calibration(const Index& index) {
+  if (!index.calibration()) return nb::none();
+  const Calibration& measured = *index.calibration();
+  nb::list efforts;
+  nb::list recalls;
+  for (const Calibration::Point& point : measured.points) {
+    efforts.append(point.effort);
+    recalls.append(point.recall);
+  }
+  return nb::module_::import_("vicinal._calibration")
+      .attr("Calibration")(measured.k, measured.queries, measured.given_queries, nb::tuple(efforts),
+                           nb::tuple(recalls));
+}
+
+std::string represent(const Index& index) {
+  return fmt::format("<vicinal.Index {} x {}, {}, {}, {}>", tools::thousands(index.size()), index.dim(),
+                     to_string(index.metric()), to_string(index.spec()),
+                     tools::bytes_text(index.memory_bytes()));
+}
+
+}  // namespace
+
+void bind_index(nb::module_& module) {
+  nb::class_<Index>(
+      module, "Index", nb::is_final(),
+      "What vicinal.build() and vicinal.open() give: immutable, safe to search from many threads at once.")
+      .def("search", &search, "queries"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
+           "effort"_a = nb::none(), "filter"_a = nb::none(), "threads"_a = nb::none(),
+           "timeout"_a = nb::none(), "max_distances"_a = nb::none(),
+           nb::sig("def search(self, queries: Vectors, k: int = 10, *, recall: float | None = None, "
+                   "effort: int | None = None, filter: Filter | None = None, threads: int | None = None, "
+                   "timeout: float | None = None, max_distances: int | None = None) -> Hits"),
+           R"(The k nearest of every query.
+
+Parameters
+----------
+queries : (n, dim) or (dim,) float32
+    Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
+k : int
+recall : float, optional
+    The recall@k to aim at, in (0, 1]; the effort that gives it was measured when the index was built.
+effort : int, optional
+    The knob itself: how many candidates a search keeps (ef_search of a graph). Not together with recall.
+filter : mask, ids or callable, optional
+    What may be returned: a boolean array by id, an array of ids, or a function id -> bool (slow: it is called a query and
+    candidate). Never fewer than min(k, matches) results.
+threads : int, optional
+    For a batch; default: every core this process may use.
+timeout : float, optional
+    Seconds after which no further work is begun; what was found so far is returned.
+max_distances : int, optional
+    Distances computed a query at most.
+
+Returns
+-------
+Hits)")
+      .def(
+          "save",
+          [](const Index& index, nb::handle path) {
+            const auto file = path_of(path);
+            run_interruptibly([&](const Job&) { index.save(file); });
+          },
+          "path"_a, nb::sig("def save(self, path: str | os.PathLike[str]) -> None"),
+          "Writes a .vcn file: whole or not at all.")
+      .def("_reconstruct", &reconstruct, "ids"_a = nb::none(),
+           nb::sig("def _reconstruct(self, ids: object = None) -> object"))
+      .def("_with_ids", &with_ids, "ids"_a = nb::none(),
+           nb::sig("def _with_ids(self, ids: object = None) -> Index"))
+      .def("__reduce__",
+           [](nb::handle self) { return nb::module_::import_("vicinal._pickle").attr("reduce")(self); })
+      .def("__copy__", [](nb::handle self) { return nb::borrow(self); })
+      .def("__deepcopy__", [](nb::handle self, nb::handle) { return nb::borrow(self); })
+      .def("__len__", &Index::size)
+      .def_prop_ro("dim", &Index::dim, "Values a vector.")
+      .def_prop_ro(
+          "metric", [](const Index& index) { return std::string(to_string(index.metric())); },
+          "l2, ip or cosine")
+      .def_prop_ro(
+          "spec", [](const Index& index) { return to_string(index.spec()); },
+          "The spec string, in its canonical form.")
+      .def_prop_ro("seed", &Index::seed)
+      .def_prop_ro("nbytes", &Index::memory_bytes, "Bytes of memory the index takes.")
+      .def_prop_ro("ids", &ids, nb::sig("def ids(self) -> numpy.typing.NDArray[numpy.int64] | None"),
+                   "The ids, ascending; None when they are row numbers.")
+      .def_prop_ro("calibration", &calibration, nb::sig("def calibration(self) -> Calibration | None"),
+                   "Recall by effort, as measured after the build.")
+      .def("__repr__", &represent);
+
+  module.def("build", &build, "base"_a, "spec"_a, nb::kw_only(), "metric"_a, "ids"_a = nb::none(), "seed"_a,
+             "threads"_a = nb::none(), "calibrate"_a, "calibration_queries"_a = nb::none(),
+             "progress"_a = nb::none(),
+             nb::sig("def build(base: Vectors, spec: str, *, metric: str, ids: "
+                     "numpy.typing.NDArray[numpy.int64] | None = None, "
+                     "seed: int, threads: int | None = None, calibrate: bool, calibration_queries: Vectors | "
+                     "None = None, "
+                     "progress: collections.abc.Callable[[str, int, int], object] | None = None) -> Index"));
+  module.def(
+      "open",
+      [](nb::handle path, bool mmap) {
+        const auto file = path_of(path);
+        Index index;
+        run_interruptibly(
+            [&](const Job&) { index = Index::open(file, mmap ? OpenMode::map : OpenMode::load); });
+        return index;
+      },
+      "path"_a, nb::kw_only(), "mmap"_a,
+      nb::sig("def open(path: str | os.PathLike[str], *, mmap: bool) -> Index"));
+}
+
+}  // namespace vicinal::python
