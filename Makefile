@@ -3,11 +3,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build test demo bench format format-check tidy install clean docs-check sanitize
+.PHONY: help deps configure build python python-test python-lock test demo bench format format-check tidy install clean docs-check \
+  sanitize
 .NOTPARALLEL:
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
+# The interpreter of build/venv. Debian's own by default: another python3 on the path may lack the headers that deps installs.
+PYTHON ?= /usr/bin/python3
+venv = build/venv/bin
 # CMake runs again only when it must: Ninja re-runs it when a CMakeLists.txt changed.
 configure = test -f build/$(1)/build.ninja || cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 # Says how long the rest of the recipe line took.
@@ -34,9 +38,34 @@ test: ## everything that CI runs: builds, all tests, packaging, style, sanitizer
 	@$(call phase,release build) cmake --build build/release -j $(JOBS)
 	@$(call phase,headers compile alone) cmake --build build/release -j $(JOBS) --target all_verify_interface_header_sets
 	@$(call phase,release tests) ctest --preset release -j $(JOBS)
+	@$(call phase,python) $(MAKE) python-test
 	@$(call phase,clang-format) $(MAKE) format-check
 	@$(call phase,clang-tidy) $(MAKE) tidy
 	@$(MAKE) sanitize
+
+# The environment holds exactly what the lock names, by hash; a change of the lock makes it anew.
+build/venv/lock.txt: python/requirements/test.txt python/requirements/uv.txt python/requirements/build-constraints.txt
+	@mkdir -p build && rm -rf build/venv && $(PYTHON) -m venv build/venv
+	@$(venv)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r python/requirements/uv.txt
+	@VIRTUAL_ENV=build/venv $(venv)/uv pip install --quiet --require-hashes -r python/requirements/test.txt \
+	  --build-constraints python/requirements/build-constraints.txt
+	@cp python/requirements/test.txt $@
+
+python: deps build/venv/lock.txt ## the wheel (build/wheel/) and build/venv, which holds it and what its tests need
+	@rm -rf build/wheel && mkdir -p build/wheel
+	@$(venv)/python -m pip wheel . --no-deps --no-build-isolation --disable-pip-version-check --quiet -w build/wheel/plain
+	@PATH="$(CURDIR)/$(venv):$$PATH" $(venv)/auditwheel repair --plat auto -w build/wheel build/wheel/plain/*.whl \
+	  >build/wheel/auditwheel.log 2>&1 || { cat build/wheel/auditwheel.log; exit 1; }
+	@$(venv)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall build/wheel/*.whl
+	@ls -lh build/wheel/*.whl | awk '{ print $$9 ", " $$5 }'
+
+python-test: python ## tests of the Python package, and its guide in an environment with nothing but the wheel
+	@$(venv)/python -m pytest -q tests/python
+	@tests/python/empty_environment.sh $(PYTHON) build/wheel/*.whl
+
+python-lock: ## resolve python/requirements/test.in anew
+	@cd python/requirements && ../../$(venv)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 \
+	  test.in -o test.txt
 
 sanitize: deps ## tests under clang's address, undefined-behaviour and thread sanitizers
 	@mkdir -p build

@@ -4,10 +4,11 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -78,6 +79,21 @@ Index build(nb::handle base, const std::string& spec, const std::string& metric,
   return index;
 }
 
+// Answers take memory that is written to at once, so that a k beyond reason would end the process, not raise: asked beforehand.
+void require_room(std::size_t k, std::size_t queries, std::size_t size) {
+  const std::size_t most = std::max<std::size_t>(size, 1'000'000);
+  if (k > most)
+    throw InvalidArgument(fmt::format("k is {}, expected at most {}: the index holds {}", k, most, size));
+  const double bytes = static_cast<double>(queries) * static_cast<double>(k) * (sizeof(Id) + sizeof(float));
+  const double memory =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (bytes > memory / 2) {
+    throw InvalidArgument(fmt::format(
+        "{} queries with k = {} need {} for their results, more than half of this machine's memory", queries,
+        k, tools::bytes_text(static_cast<std::uint64_t>(bytes))));
+  }
+}
+
 // A search of about this many multiplications or fewer is over before anybody could want to interrupt it.
 constexpr double short_work = 1e9;
 
@@ -114,11 +130,7 @@ nb::object search(const Index& index, nb::handle queries, std::int64_t k, std::o
   const std::size_t count = rows.view().rows();
   PythonFilter rule(filter, index);
   control.filter = rule.filter();
-  // Asked before room for the answers is: a huge k is an error of the caller's, not of the memory's.
-  if (wanted > std::numeric_limits<std::uint32_t>::max()) {
-    throw InvalidArgument(
-        fmt::format("k is {}, expected at most {}", wanted, std::numeric_limits<std::uint32_t>::max()));
-  }
+  require_room(wanted, count, index.size());
   const auto run = [&] {
     hits.neighbors = Neighbors(count, wanted);
     if (count > 1) control.executor = executor(pool);
@@ -173,6 +185,24 @@ nb::object reconstruct(nb::handle self, std::optional<IdArray> wanted) {
   const nb::capsule owner(rows.release(),
                           [](void* array) noexcept { delete static_cast<Array<float>*>(array); });
   return nb::cast(nb::ndarray<nb::numpy, float>(values, 2, shape, owner), nb::rv_policy::reference);
+}
+
+// Seconds that the same searches take called from C++, for the benchmark of the binding: all rows as one batch, or one by one.
+double time_searches(const Index& index, nb::handle queries, std::int64_t k, std::int64_t effort,
+                     bool one_by_one) {
+  const BorrowedRows rows(queries, "queries", false);
+  const std::size_t count = rows.view().rows();
+  const std::size_t batch = one_by_one ? 1 : count;
+  const IndexSearchOptions options{checked_effort(effort), {}};
+  const nb::gil_scoped_release released;
+  const auto start = SearchControl::Clock::now();
+  for (std::size_t first = 0; first < count; first += batch) {
+    SearchStats stats;
+    SearchControl control;
+    control.stats = &stats;
+    const Neighbors found = index.search(rows.view().rows_from(first, batch), checked_k(k), options, control);
+  }
+  return std::chrono::duration<double>(SearchControl::Clock::now() - start).count();
 }
 
 Index with_ids(const Index& index, std::optional<IdArray> ids) {
@@ -245,6 +275,9 @@ Hits)")
           "Writes a .vcn file: whole or not at all.")
       .def("_reconstruct", &reconstruct, "ids"_a = nb::none(),
            nb::sig("def _reconstruct(self, ids: object = None) -> object"))
+      .def("_time_searches", &time_searches, "queries"_a, "k"_a, "effort"_a, "one_by_one"_a,
+           nb::sig(
+               "def _time_searches(self, queries: object, k: int, effort: int, one_by_one: bool) -> float"))
       .def("_with_ids", &with_ids, "ids"_a = nb::none(),
            nb::sig("def _with_ids(self, ids: object = None) -> Index"))
       .def("__reduce__",

@@ -1,9 +1,10 @@
 """Runs what the documentation shows, in a temporary folder, against an installed tree.
 
 Every fenced block of README.md is run: ```sh by bash, ```cpp as a program, ```cmake as a project that builds the last cpp
-block. A block of another language is an error there, so nothing can be left out; commands in running text (`vicinal ...`,
-`make ...`, `pkg-config ...`) are run too. In docs/ and CONTRIBUTING.md the sh, cpp and cmake blocks are run, and others are
-taken for illustrations. Relative links must lead to files.
+block; ```python and the ```text it prints are run by tests/python/test_documents.py. A block of another language is an error
+there, so nothing can be left out; commands in running text (`vicinal ...`, `make ...`, `pkg-config ...`) are run too. In docs/
+and CONTRIBUTING.md the sh, cpp and cmake blocks are run, and others are taken for illustrations. Relative links must lead to
+files; of docs/guide/, whose blocks tests/python/test_documents.py runs, nothing else is checked here.
 
 `make` is a stand-in: building and testing from inside a test would not end. It checks that the Makefile knows the targets, and
 for `install` it copies the installed tree to PREFIX.
@@ -22,6 +23,7 @@ import sys
 import tempfile
 
 RUNNABLE = ("sh", "cpp", "cmake")
+RUN_ELSEWHERE = ("python", "text")  # by tests/python/test_documents.py
 
 MAKE_STAND_IN = """#!/usr/bin/env bash
 set -euo pipefail
@@ -147,8 +149,9 @@ def check_document(path, everything, runner):
         if language in RUNNABLE:
             {"sh": runner.sh, "cpp": runner.cpp, "cmake": runner.cmake_block}[language](where, content)
             count += 1
-        elif everything:
-            raise Failure(f"{where}: a block of language '{language}', expected one that can be run: {', '.join(RUNNABLE)}")
+        elif everything and language not in RUN_ELSEWHERE:
+            runnable = ", ".join(RUNNABLE + RUN_ELSEWHERE)
+            raise Failure(f"{where}: a block of language '{language}', expected one that can be run: {runnable}")
     if everything:
         for command in inline_commands(text):
             runner.sh(f"{path.name}, in running text", command)
@@ -156,7 +159,13 @@ def check_document(path, everything, runner):
     return count
 
 
+def check_guide_links(source):
+    for path in sorted((source / "docs" / "guide").glob("*.md")):
+        check_links(path, path.read_text(encoding="utf-8"))
+
+
 def check_all(source, tree, cmake, compiler):
+    check_guide_links(source)
     documents = [(source / "README.md", True), (source / "CONTRIBUTING.md", False)]
     documents += [(path, False) for path in sorted((source / "docs").glob("*.md"))]
     base = list(clustered_unit_vectors(2000, 64, 1))

@@ -43,9 +43,12 @@ class CheckReadmeTest(unittest.TestCase):
             self.check("say `vicinal fails`")
 
     def test_the_readme_may_leave_out_nothing(self):
-        with self.assertRaisesRegex(check_readme.Failure, "language 'text'"):
-            self.check("```text\nvicinal works\n```\n")
-        self.assertEqual(self.check("```text\nvicinal fails\n```\n", everything=False), 0)
+        with self.assertRaisesRegex(check_readme.Failure, "language 'console'"):
+            self.check("```console\nvicinal works\n```\n")
+        self.assertEqual(self.check("```console\nvicinal fails\n```\n", everything=False), 0)
+
+    def test_python_and_its_output_are_left_to_another_checker(self):
+        self.assertEqual(self.check("```python\nfails\n```\n```text\nvicinal fails\n```\n```sh\nvicinal works\n```\n"), 1)
 
     def test_make_needs_the_target_and_does_not_run_it(self):
         self.assertEqual(self.check("```sh\nmake known\n```\n"), 1)
@@ -64,6 +67,15 @@ class CheckReadmeTest(unittest.TestCase):
         with self.assertRaisesRegex(check_readme.Failure, "docs/none.md"):
             self.check("[this](docs/none.md)")
         self.assertEqual(self.check("[this](README.md#map) [that](https://example.org)"), 0)
+
+    def test_a_link_to_nowhere_in_the_guide_fails(self):
+        guide = self.source / "docs" / "guide"
+        guide.mkdir(parents=True)
+        (guide / "page.md").write_text("[this](../../Makefile)\n```sh\nvicinal fails\n```\n")
+        check_readme.check_guide_links(self.source)
+        (guide / "page.md").write_text("[this](none.md)")
+        with self.assertRaisesRegex(check_readme.Failure, "page.md: the link to none.md"):
+            check_readme.check_guide_links(self.source)
 
 
 if __name__ == "__main__":
