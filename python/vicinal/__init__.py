@@ -10,10 +10,11 @@
 
 from ._arrays import CopyWarning
 from ._calibration import Calibration
-from ._collection import Collection, Writer
+from ._collection import Collection
 from ._errors import CorruptFile, InvalidArgument, IoError, SpecError, Unsupported, WrongType
 from ._functions import build, exact, explain, open, recall, reconstruct, verify
 from ._vicinal import Hits, Index, __version__
+from ._writer import Writer
 
 __all__ = [
     "Calibration",

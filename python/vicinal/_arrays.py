@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import sys
 import warnings
 from typing import Any
 
@@ -11,6 +13,7 @@ from ._errors import InvalidArgument, WrongType
 
 # Element types whose every value is a float32.
 _EXACT = ("float16", "bfloat16", "uint8", "int8")
+_INT64 = np.iinfo(np.int64)
 _said: set[tuple[str, str]] = set()
 
 
@@ -21,7 +24,27 @@ class CopyWarning(UserWarning):
 def _say_once(what: str, reason: str) -> None:
     if (what, reason) not in _said:
         _said.add((what, reason))
-        warnings.warn(f"{what}: {reason}", CopyWarning, stacklevel=4)
+        warnings.warn(f"{what}: {reason}", CopyWarning, stacklevel=_frames_to_caller())
+
+
+def _frames_to_caller() -> int:
+    """The stacklevel at which the first frame outside this package stands, seen from the function that calls this one."""
+    package, level = __name__.split(".")[0], 0
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level + 1
+
+
+def whole_number(given: Any, what: str, least: int, most: int, range_text: str = "") -> int:
+    """`given` as an int, from `least` to `most`."""
+    try:
+        number = operator.index(given)
+    except TypeError:
+        raise WrongType(f"{what} is {given!r}, expected an integer") from None
+    if not least <= number <= most:
+        raise InvalidArgument(f"{what} is {number}, expected {range_text or f'{least} to {most}'}")
+    return number
 
 
 def float_rows(given: Any, what: str, allow_vector: bool) -> np.ndarray:
@@ -37,9 +60,10 @@ def float_rows(given: Any, what: str, allow_vector: bool) -> np.ndarray:
     if array.ndim != 2 and not (allow_vector and array.ndim == 1):
         raise InvalidArgument(f"{what} has shape {array.shape}, expected {expected}")
     name = array.dtype.name
-    if array.dtype != np.float32:
+    if array.dtype.newbyteorder("=") != np.float32:
         if name not in _EXACT:
-            raise WrongType(f"{what} is {name}, expected float32 (or float16, bfloat16, uint8, int8): {what}.astype(numpy.float32)")
+            expected = f"float32 (or float16, bfloat16, uint8, int8): {what}.astype(numpy.float32)"
+            raise WrongType(f"{what} is {name}, expected {expected}")
         _say_once(what, f"{name} is converted to float32, which takes a copy")
         return np.ascontiguousarray(array, dtype=np.float32)
     if not array.dtype.isnative:
@@ -52,29 +76,47 @@ def float_rows(given: Any, what: str, allow_vector: bool) -> np.ndarray:
     return array
 
 
+def integers_or_mask(given: Any, what: str) -> Any:
+    """`given` as an array, of int64 where it is an empty list; refuses integers that NumPy makes floats or objects of. Whether the
+    result is of integers or of booleans is for the caller to check."""
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise WrongType(f"{what} cannot be read as integers: {error}") from None
+    if array.size == 0 and isinstance(given, (list, tuple)):
+        return array.astype(np.int64)
+    if isinstance(given, (list, tuple)) and array.dtype.kind in "fO":
+        array_of_objects = np.array(given, dtype=object)
+        integers = [int(value) for value in array_of_objects.flat if isinstance(value, (int, np.integer))]
+        if len(integers) == array_of_objects.size:
+            worst = max(integers, key=abs)
+            raise InvalidArgument(f"{what} hold {worst}, expected {_INT64.min} to {_INT64.max}")
+    return array
+
+
 def id_array(given: Any, what: str) -> np.ndarray:
     """Ids as int64, one dimension, contiguous."""
-    array = np.asarray(given)
-    if array.size == 0 and array.dtype == np.float64:  # an empty list
-        array = array.astype(np.int64)
-    if array.dtype == object and array.size and all(isinstance(value, int) for value in array.flat):
-        raise InvalidArgument(f"{what} hold values beyond int64")
+    array = integers_or_mask(given, what)
     if array.dtype.kind not in "iu":
         raise WrongType(f"{what} are {array.dtype.name}, expected integers")
     if array.ndim != 1:
         raise InvalidArgument(f"{what} have shape {array.shape}, expected one dimension")
-    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
-        raise InvalidArgument(f"{what} hold {array.max()}, expected at most {np.iinfo(np.int64).max}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return _as_int64(array, what)
 
 
 def id_matrix(given: Any, what: str) -> np.ndarray:
     """Ids as int64 rows (queries, k), contiguous; one dimension is one query."""
-    array = np.asarray(given)
+    array = integers_or_mask(given, what)
     if array.dtype.kind not in "iu":
         raise WrongType(f"{what} are {array.dtype.name}, expected integers")
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2:
         raise InvalidArgument(f"{what} have shape {array.shape}, expected (queries, k)")
+    return _as_int64(array, what)
+
+
+def _as_int64(array: Any, what: str) -> np.ndarray:
+    if array.dtype.kind == "u" and array.size and array.max() > _INT64.max:
+        raise InvalidArgument(f"{what} hold {array.max()}, expected at most {_INT64.max}")
     return np.ascontiguousarray(array, dtype=np.int64)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import id_array
+from ._arrays import id_array, integers_or_mask
 from ._errors import InvalidArgument
 
 
@@ -14,9 +14,9 @@ def filter_rule(given: Any, size: int, own_ids: bool) -> Any:
     """A callable as it is; a boolean mask as uint64 words, bit `id % 64` of word `id // 64`; ids ascending, each once."""
     if callable(given):
         return given
-    array = np.asarray(given)
+    array = integers_or_mask(given, "filter ids")
     if array.dtype != np.bool_:
-        return np.unique(id_array(given, "filter ids"))
+        return np.unique(id_array(array, "filter ids"))
     if array.ndim != 1:
         raise InvalidArgument(f"the filter mask has shape {array.shape}, expected one dimension")
     if not own_ids and len(array) != size:

@@ -9,15 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _vicinal
-from ._arrays import id_array, id_matrix
-from ._errors import InvalidArgument
+from ._arrays import id_array, id_matrix, whole_number
+from ._errors import InvalidArgument, WrongType
 from ._progress import ProgressBar
 from ._vicinal import Hits, Index
 
 Vectors = npt.ArrayLike
+Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 Progress = Union[bool, None, Callable[[str, int, int], object]]
 
 DEFAULT_SPEC = "i8 | hnsw | rerank(f16, 3x)"
+
+
+def checked_seed(seed: int) -> int:
+    return whole_number(seed, "seed", 0, 2**64 - 1, "0 to 2^64 - 1")
+
+
+def checked_threads(threads: int | None) -> int | None:
+    return None if threads is None else whole_number(threads, "threads", 1, 65535)
+
+
+def checked_dim(dim: int) -> int:
+    return whole_number(dim, "dim", 1, 2**31 - 1)
 
 
 def build(
@@ -56,11 +69,12 @@ def build(
 
     Interrupting it (Ctrl-C) stops it and leaves nothing behind.
     """
-    if not 0 <= seed < 2**64:
-        raise InvalidArgument(f"seed is {seed}, expected 0 to 2^64 - 1")
-    if threads is not None and not 1 <= threads <= 65535:
-        raise InvalidArgument(f"threads is {threads}, expected 1 to 65535")
+    seed, threads = checked_seed(seed), checked_threads(threads)
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise WrongType(f"progress is {progress!r}, expected a bool, None or a function of (phase, done, total)")
     given_ids = None if ids is None else id_array(ids, "ids")
+    if given_ids is not None and not len(given_ids):
+        raise InvalidArgument("ids are empty, expected one a row")
     arguments: dict[str, Any] = {
         "metric": metric,
         "ids": given_ids,
@@ -75,13 +89,13 @@ def build(
         return _vicinal.build(base, spec, progress=bar if bar.visible else None, **arguments)
 
 
-def open(path: str | os.PathLike[str], *, mmap: bool = False) -> Index:
+def open(path: Path, *, mmap: bool = False) -> Index:
     """Opens a `.vcn` file. `mmap` maps it instead of reading it: quick, and the pages are shared between processes, but bytes are
     not compared with their checksums (`vicinal.verify` does)."""
     return _vicinal.open(path, mmap=mmap)
 
 
-def verify(path: str | os.PathLike[str]) -> None:
+def verify(path: Path) -> None:
     """Checks bounds, checksums and structure of a `.vcn` file; raises CorruptFile saying what is wrong."""
     _vicinal.verify(path)
 
@@ -103,19 +117,17 @@ def recall(found: npt.ArrayLike, truth: npt.ArrayLike, k: int | None = None) -> 
     """
     found_ids, true_ids = id_matrix(found, "found"), id_matrix(truth, "truth")
     wanted = found_ids.shape[1] if k is None else k
-    if wanted < 1:
-        raise InvalidArgument(f"k is {wanted}, expected at least 1")
-    return _vicinal.recall(found_ids, true_ids, wanted)
+    return _vicinal.recall(found_ids, true_ids, whole_number(wanted, "k", 1, 2**63 - 1, "at least 1"))
 
 
 def explain(spec: str, dim: int) -> str:
     """What a spec string says, in words: every stage, every parameter, bytes a vector of `dim` values."""
-    if dim < 1:
-        raise InvalidArgument(f"dim is {dim}, expected at least 1")
-    return _vicinal.explain_spec(spec, dim)
+    return _vicinal.explain_spec(spec, checked_dim(dim))
 
 
 def reconstruct(index: Index, ids: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
     """The vectors of `ids` (default: all, in order of id) as the index holds them: rerank rows where it has some, else decoded
     codes; exact for f32."""
+    if not isinstance(index, Index):
+        raise WrongType(f"index is a {type(index).__name__}, expected a vicinal.Index")
     return index._reconstruct(None if ids is None else id_array(ids, "ids"))

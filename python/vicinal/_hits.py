@@ -7,7 +7,6 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ._errors import InvalidArgument
 from ._vicinal import Hits
 
 
@@ -56,14 +55,7 @@ class MergedHits:
 def merge(
     parts: Sequence[tuple[Hits, npt.NDArray[np.int64]]], queries: int, k: int, one_dimensional: bool
 ) -> MergedHits:
-    """The k nearest of all parts, ordered by (distance, id); a part's ids are positions in its array of ids."""
-    if k < 1:
-        raise InvalidArgument(f"k is {k}, expected at least 1")
-    if not parts:
-        return MergedHits(
-            np.full((queries, k), -1, dtype=np.int64), np.full((queries, k), np.inf, dtype=np.float32),
-            np.zeros(queries, dtype=np.uint32), [], one_dimensional,
-        )
+    """The k nearest of all parts (at least one), ordered by (distance, id); a part's ids are positions in its array of ids."""
     all_ids, all_distances = [], []
     counts = np.zeros(queries, dtype=np.uint64)
     for hits, names in parts:

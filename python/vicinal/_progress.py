@@ -69,7 +69,7 @@ class ProgressBar:
         self._view: _Terminal | _Notebook | None = None
         if display is not None:
             self._view = _Notebook(display)
-        elif shown is not False and (shown or terminal):
+        elif sys.stderr is not None and shown is not False and (shown or terminal):
             self._view = _Terminal()
         self._phase = ""
         self._start = 0.0

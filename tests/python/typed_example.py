@@ -1,0 +1,64 @@
+"""Every public function, for mypy to read and for the test to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import vicinal
+
+
+def nearest(folder: Path) -> float:
+    rng = np.random.default_rng(0)
+    base: npt.NDArray[np.float32] = rng.standard_normal((100, 8), dtype=np.float32)
+    index: vicinal.Index = vicinal.build(base, "hnsw", metric="l2", ids=range(100), seed=3, threads=1, progress=False)
+    vicinal.build(base, metric="cosine", calibration_queries=base[:9], progress=lambda phase, done, total: None)
+    hits: vicinal.Hits = index.search(
+        base[:5], k=3, recall=0.9, filter=lambda name: name < 100, threads=1, timeout=5, max_distances=10**6
+    )
+    index.search([1.0] * 8, effort=20, filter=np.ones(100, dtype=bool))
+    index.search(base[0], filter=[1, 2])
+    ids: npt.NDArray[np.int64] = hits.ids
+    distances: npt.NDArray[np.float32] = hits.distances
+    counts: int | npt.NDArray[np.uint32] = hits.counts
+    first, second = hits
+    text: str = hits.explain() + str(hits.stats["strategy"]) + vicinal.explain(index.spec, index.dim) + index.metric
+    path = folder / "index.vcn"
+    index.save(path)
+    index.save(str(path))
+    vicinal.verify(path)
+    opened: vicinal.Index = vicinal.open(str(path), mmap=True)
+    calibration: vicinal.Calibration | None = opened.calibration
+    names: npt.NDArray[np.int64] | None = opened.ids
+    assert calibration is not None and names is not None
+    efforts: tuple[int, ...] = calibration.efforts
+    size: int = len(index) + index.nbytes + index.seed + len(efforts) + len(text)
+    size += len(ids) + len(distances) + len(first) + len(second)
+    assert size > 0 and counts is not None
+    rows: npt.NDArray[np.float32] = vicinal.reconstruct(index, [3, 1])
+    truth: vicinal.Hits = vicinal.exact(base, base[:5], 3, metric="l2", threads=1)
+
+    collection = vicinal.Collection(8, "flat", metric="ip", seed=1, threads=1, calibrate=False)
+    given: npt.NDArray[np.int64] = collection.add(base)
+    collection.upsert(rows, [3, 1])
+    removed: int = collection.remove(given[:2])
+    with collection.writer() as writer:
+        writer.add(base[0])
+        writer.upsert(base[:1], [7])
+        writer.remove([8])
+    collection.optimize(progress=False)
+    found = collection.search(base[0], 3, filter=np.arange(50))
+    total: int = len(collection) + removed + len(found.ids) + collection.nbytes + collection.dim
+    assert total > 0 and 7 in collection and collection.get([7]).shape == (1, 8)
+    collection.save(path)
+    again: vicinal.Collection = vicinal.Collection.open(path)
+    again.clear()
+    vicinal.Collection.from_index(collection.to_index())
+    errors = vicinal.Unsupported, vicinal.IoError, vicinal.CorruptFile, vicinal.WrongType, vicinal.InvalidArgument
+    try:
+        vicinal.build(base, "hnws", metric="l2")
+    except vicinal.SpecError as error:
+        assert isinstance(error, errors)
+    return vicinal.recall(hits.ids, truth.ids, k=3)
