@@ -314,7 +314,8 @@ double read_depth(const Arguments& arguments, const Token& value) {
 }
 
 void parse_rerank(Arguments& arguments, Spec& spec) {
-  constexpr std::array kinds{CodecKind::f32, CodecKind::f16, CodecKind::bf16};
+  constexpr std::array kinds{CodecKind::f32,  CodecKind::f16,  CodecKind::bf16,
+                             CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4};
   RerankOptions options;
   const Token* keyed = arguments.find({"depth"});
   const Token* bare = arguments.find_bare(is_depth);
@@ -327,7 +328,8 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
       break;
     }
   }
-  arguments.require_all_used("the rows' format, one of f32, f16 and bf16, and a depth such as 3x");
+  arguments.require_all_used(
+      "the rows' format, one of f32, f16, bf16, e4m3, e5m2 and e3m4, and a depth such as 3x");
   spec.rerank = options;
 }
 
@@ -355,6 +357,9 @@ constexpr std::array stages{
     Stage{"f16", Place::codec, parse_float_codec<CodecKind::f16>},
     Stage{"bf16", Place::codec, parse_float_codec<CodecKind::bf16>},
     Stage{"i8", Place::codec, parse_i8},
+    Stage{"e4m3", Place::codec, parse_float_codec<CodecKind::e4m3>},
+    Stage{"e5m2", Place::codec, parse_float_codec<CodecKind::e5m2>},
+    Stage{"e3m4", Place::codec, parse_float_codec<CodecKind::e3m4>},
     Stage{"flat", Place::index, parse_flat},
     Stage{"hnsw", Place::index, parse_hnsw},
     Stage{"rerank", Place::rerank, parse_rerank},

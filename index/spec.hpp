@@ -36,9 +36,9 @@ struct RerankOptions {
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
 ///
-/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off)
+/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | e4m3 | e5m2 | e3m4
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
-/// rerank  rerank(f32|f16|bf16, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
+/// rerank  rerank(f32|f16|bf16|e4m3|e5m2|e3m4, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
 ///
 /// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
 /// seeds: those of a parsed one are the defaults, and to_string() leaves them out.

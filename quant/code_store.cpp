@@ -7,6 +7,7 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/float8.hpp"
 
 namespace vicinal {
 namespace {
@@ -22,7 +23,8 @@ struct CodecHeader {
   std::uint8_t metric;
   std::uint8_t rotate;
   std::uint8_t centre;
-  std::uint8_t reserved[4];
+  std::int16_t exponent;  // of float8, else 0
+  std::uint8_t reserved[2];
 };
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
@@ -41,12 +43,23 @@ bool all_finite(const std::byte* codes, std::size_t count, std::uint32_t exponen
   return worst != exponent_mask;
 }
 
+template <Float8Format format>
+bool float8_finite(const std::byte* codes, std::size_t count) {
+  std::uint8_t largest = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    largest = std::max(largest, static_cast<std::uint8_t>(std::to_integer<std::uint8_t>(codes[i]) & 0x7FU));
+  return largest <= Float8Traits<format>::largest_code;
+}
+
 bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t bytes) {
   switch (kind) {
     case CodecKind::f32: return all_finite<std::uint32_t>(records, bytes / 4, 0x7F80'0000U);
     case CodecKind::f16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7C00U);
     case CodecKind::bf16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7F80U);
     case CodecKind::i8: return true;
+    case CodecKind::e4m3: return float8_finite<Float8Format::e4m3>(records, bytes);
+    case CodecKind::e5m2: return float8_finite<Float8Format::e5m2>(records, bytes);
+    case CodecKind::e3m4: return float8_finite<Float8Format::e3m4>(records, bytes);
   }
   return false;
 }
@@ -109,6 +122,7 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
                            static_cast<std::uint8_t>(codec_.metric()),
                            options.rotate,
                            options.centre,
+                           static_cast<std::int16_t>(codec_.exponent()),
                            {}};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
@@ -124,10 +138,14 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   for (const std::uint8_t reserved : header.reserved) {
     if (reserved != 0) throw_corrupt(prefix + "/codec", "reserved bytes are not zero");
   }
-  if (header.kind > static_cast<std::uint8_t>(CodecKind::i8))
+  if (header.kind > static_cast<std::uint8_t>(CodecKind::e3m4))
     throw_corrupt(prefix + "/codec", "unknown codec kind");
   if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
     throw_corrupt(prefix + "/codec", "unknown metric");
+  const bool scaled = is_float8(static_cast<CodecKind>(header.kind));
+  if (scaled ? header.exponent < Codec::least_exponent || header.exponent > Codec::most_exponent
+             : header.exponent != 0)
+    throw_corrupt(prefix + "/codec", "the exponent is out of range");
   if (header.rotate > 1 || header.centre > 1) throw_corrupt(prefix + "/codec", "a flag is neither 0 nor 1");
   // Before anything is allocated: a vector takes at least a byte a dimension of the file.
   if (header.dim == 0 || header.size > file.file_bytes() || header.dim > file.file_bytes()) {
@@ -144,7 +162,8 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     if (!std::isfinite(v)) throw_corrupt(prefix + "/mean", "holds a value that is not finite");
   }
   CodeStore store;
-  store.codec_ = Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span());
+  store.codec_ =
+      Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span(), header.exponent);
   store.size_ = header.size;
   const std::size_t stride = store.codec_.stride();
   if (header.size > file.file_bytes() / stride)

@@ -5,10 +5,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/float8.hpp"
 
 namespace vicinal {
 namespace {
@@ -78,6 +81,47 @@ Array<float> mean_of(MatrixView<const float> documents, Metric metric, const Bui
   return mean;
 }
 
+// The largest magnitude among the documents, of length 1 for cosine.
+float largest_value(MatrixView<const float> documents, Metric metric, const BuildControl& control) {
+  const std::size_t blocks = (documents.rows() + mean_block - 1) / mean_block;
+  std::vector<float> largest(blocks, 0.0F);
+  control.executor.for_each(blocks, [&](std::size_t block, std::size_t) {
+    std::vector<float> unit(documents.cols());
+    const std::size_t end = std::min(documents.rows(), (block + 1) * mean_block);
+    for (std::size_t row = block * mean_block; row < end; ++row) {
+      std::span<const float> vector = documents[row];
+      if (metric == Metric::cosine) {
+        normalise(vector, unit);
+        vector = unit;
+      }
+      largest[block] = std::max(largest[block], largest_magnitude(vector));
+    }
+  });
+  return largest.empty() ? 0.0F : *std::max_element(largest.begin(), largest.end());
+}
+
+// Calls `body` with the float8 format of a kind as a constant.
+template <class Body>
+decltype(auto) with_format(CodecKind kind, Body body) {
+  switch (kind) {
+    case CodecKind::e5m2: return body(std::integral_constant<Float8Format, Float8Format::e5m2>());
+    case CodecKind::e3m4: return body(std::integral_constant<Float8Format, Float8Format::e3m4>());
+    default: return body(std::integral_constant<Float8Format, Float8Format::e4m3>());
+  }
+}
+
+// The smallest e for which `largest` / 2^e is at most the largest value of the format.
+int exponent_for(CodecKind kind, float largest) {
+  if (largest == 0) return 0;
+  const double most = with_format(kind, [](auto format) {
+    return static_cast<double>(f8_to_f32<format()>(Float8Traits<format()>::largest_code));
+  });
+  int exponent = 0;
+  const double fraction = std::frexp(static_cast<double>(largest) / most, &exponent);  // in [0.5, 1)
+  if (fraction == 0.5) --exponent;
+  return std::clamp(exponent, Codec::least_exponent, Codec::most_exponent);
+}
+
 }  // namespace
 
 std::string_view to_string(CodecKind kind) {
@@ -86,6 +130,9 @@ std::string_view to_string(CodecKind kind) {
     case CodecKind::f16: return "f16";
     case CodecKind::bf16: return "bf16";
     case CodecKind::i8: return "i8";
+    case CodecKind::e4m3: return "e4m3";
+    case CodecKind::e5m2: return "e5m2";
+    case CodecKind::e3m4: return "e3m4";
   }
   return "unknown";
 }
@@ -127,6 +174,9 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
     case CodecKind::f16:
     case CodecKind::bf16: stride_ = dim * sizeof(std::uint16_t); break;
     case CodecKind::i8: stride_ = padded(dim, 64); break;
+    case CodecKind::e4m3:
+    case CodecKind::e5m2:
+    case CodecKind::e3m4: stride_ = dim; break;
   }
   if (options.kind != CodecKind::i8) return;
   if (dim > max_byte_dim) {
@@ -142,16 +192,26 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
   if (options.kind == CodecKind::i8 && options.centre) {
     codec.mean_ = documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control);
   }
+  if (is_float8(options.kind))
+    codec.exponent_ = exponent_for(options.kind, largest_value(documents, metric, control));
   return codec;
 }
 
-Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim,
-                     std::span<const float> mean) {
+Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean,
+                     int exponent) {
   Codec codec(options, metric, dim);
   if (mean.size() != (options.kind == CodecKind::i8 && options.centre ? dim : 0)) {
     throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
                           std::to_string(dim));
   }
+  if (exponent < least_exponent || exponent > most_exponent || (exponent != 0 && !is_float8(options.kind))) {
+    throw InvalidArgument("codec " + std::string(to_string(options.kind)) + " has exponent " +
+                          std::to_string(exponent) + ", expected " +
+                          (is_float8(options.kind)
+                               ? std::to_string(least_exponent) + " to " + std::to_string(most_exponent)
+                               : "0"));
+  }
+  codec.exponent_ = exponent;
   codec.mean_ = Array<float>(mean.size());
   std::copy(mean.begin(), mean.end(), codec.mean_.data());
   return codec;
@@ -169,6 +229,23 @@ void Codec::encode_bytes(std::span<const float> residual, std::byte* record, flo
   std::memset(bytes + residual.size(), byte_zero, stride_ - residual.size());
   factors[0] = scale;
   factors[1] = metric_ == Metric::l2 ? residual_norm(record, scale) : 0.0F;
+}
+
+void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
+  const auto* values = source.data();
+  // In double, where no float times a power of two rounds or leaves the range.
+  const double factor = std::ldexp(1.0, -exponent_);
+  with_format(kind(), [&](auto format) {
+    for (std::size_t j = 0; j < dim_; ++j) {
+      const auto scaled = static_cast<float>(static_cast<double>(values[j]) * factor);
+      record[j] = std::byte{f32_to_f8<format()>(scaled)};
+    }
+  });
+}
+
+// The kernels see a code as its value x 2^(bias - 15): this is what that is multiplied with to be a value of a vector.
+int Codec::kernel_exponent() const {
+  return with_format(kind(), [&](auto format) { return exponent_ + 15 - Float8Traits<format()>::bias; });
 }
 
 void Codec::encode(std::span<const float> vector, std::byte* record, float* factors,
@@ -192,6 +269,9 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
       }
       return;
     }
+    case CodecKind::e4m3:
+    case CodecKind::e5m2:
+    case CodecKind::e3m4: encode_float8(source, record); return;
     case CodecKind::i8: {
       if (mean_.empty()) {
         if (source.data() != scratch.data()) std::copy(source.begin(), source.end(), scratch.begin());
@@ -216,6 +296,18 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
         out[j] = kind() == CodecKind::f16 ? f16_to_f32(code) : bf16_to_f32(code);
       }
       return;
+    case CodecKind::e4m3:
+    case CodecKind::e5m2:
+    case CodecKind::e3m4: {
+      const double factor = std::ldexp(1.0, exponent_);
+      with_format(kind(), [&](auto format) {
+        for (std::size_t j = 0; j < dim_; ++j) {
+          const float code = f8_to_f32<format()>(std::to_integer<std::uint8_t>(record[j]));
+          out[j] = static_cast<float>(static_cast<double>(code) * factor);
+        }
+      });
+      return;
+    }
     case CodecKind::i8: {
       const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
       for (std::size_t j = 0; j < dim_; ++j)
@@ -284,7 +376,15 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   }
   query.weight_ = -1.0F;
   query.constant_ = metric_ == Metric::cosine ? 1.0F : 0.0F;
+  query.unit_ = 1.0F;
   if (!integer) {
+    if (is_float8(kind())) {
+      // |q - x|^2 = 4^e |q 2^-e - x 2^-e|^2 and <q, x> = <q 2^e, x 2^-e>, where the kernels have x 2^-e.
+      const int e = kernel_exponent();
+      const double factor = std::ldexp(1.0, query.l2_ ? -e : e);
+      for (float& value : scratch) value = static_cast<float>(static_cast<double>(value) * factor);
+      if (query.l2_) query.unit_ = static_cast<float>(std::ldexp(1.0, 2 * e));
+    }
     std::memcpy(query.values_.data(), scratch.data(), dim_ * sizeof(float));
     return;
   }
@@ -312,6 +412,16 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
   reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float),
           integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = true;
+  query.unit_ = 1.0F;
+  if (is_float8(kind())) {
+    auto* values = reinterpret_cast<float*>(query.values_.data());
+    with_format(kind(), [&](auto format) {
+      for (std::size_t j = 0; j < dim_; ++j)
+        values[j] = f16_to_f32(f8_to_f16_bits<format()>(std::to_integer<std::uint8_t>(record[j])));
+    });
+    query.unit_ = static_cast<float>(std::ldexp(1.0, 2 * kernel_exponent()));
+    return;
+  }
   if (!integer) {
     decode(record, nullptr, {reinterpret_cast<float*>(query.values_.data()), dim_});
     return;
@@ -344,9 +454,16 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
   switch (kind()) {
     case CodecKind::f16: run(kernels_->l2_f16, kernels_->dot_f16); break;
     case CodecKind::bf16: run(kernels_->l2_bf16, kernels_->dot_bf16); break;
+    case CodecKind::e4m3: run(kernels_->l2_e4m3, kernels_->dot_e4m3); break;
+    case CodecKind::e5m2: run(kernels_->l2_e5m2, kernels_->dot_e5m2); break;
+    case CodecKind::e3m4: run(kernels_->l2_e3m4, kernels_->dot_e3m4); break;
     default: run(kernels_->l2_f32, kernels_->dot_f32); break;
   }
-  if (query.l2_) return;
+  if (query.l2_) {
+    if (query.unit_ == 1.0F) return;
+    for (std::size_t i = 0; i < count; ++i) out[i] *= query.unit_;
+    return;
+  }
   for (std::size_t i = 0; i < count; ++i) out[i] = query.constant_ - out[i];
 }
 
@@ -361,6 +478,7 @@ std::uint64_t Codec::fingerprint() const {
   mix(static_cast<std::uint64_t>(kind()));
   mix(static_cast<std::uint64_t>(metric_));
   mix(dim_);
+  if (is_float8(kind())) mix(static_cast<std::uint64_t>(std::int64_t{exponent_}));
   if (kind() == CodecKind::i8) {
     mix(options_.rotate ? 1 : 0);
     mix(options_.rotate ? options_.seed : 0);

@@ -22,8 +22,13 @@ enum class CodecKind : std::uint8_t {
   f16 = 1,   ///< IEEE binary16, rounded to nearest even; values beyond +-65504 are refused
   bf16 = 2,  ///< bfloat16, rounded to nearest even
   i8 = 3,    ///< one signed byte a dimension with a scale per vector, after centring and rotation
+  e4m3 =
+      4,  ///< float8 with 3 bits of mantissa (quant/float8.hpp), times a power of two that the documents choose
+  e5m2 = 5,  ///< float8 with 2
+  e3m4 = 6,  ///< float8 with 4
 };
 std::string_view to_string(CodecKind kind);
+constexpr bool is_float8(CodecKind kind) { return kind >= CodecKind::e4m3 && kind <= CodecKind::e3m4; }
 
 struct CodecOptions {
   CodecKind kind = CodecKind::f32;
@@ -51,6 +56,7 @@ class PreparedQuery {
   Array<std::byte> values_;  // f32 values or signed bytes, zero padded
   Array<float> scratch_;
   bool l2_ = false;
+  float unit_ = 1.0F;  // what an l2 distance of the kernels has to be multiplied with
   std::int32_t shift_ = 0;
   float weight_ = 1.0F;
   float constant_ = 0.0F;
@@ -64,13 +70,14 @@ class Codec {
  public:
   Codec() = default;
 
-  /// Learns what the codec needs from the documents (the mean). Only i8 with centring reads `documents`. The result depends on
-  /// documents, options and metric alone, not on the number of threads. Throws InvalidArgument (dim 0, or too large for i8).
+  /// Learns what the codec needs from the documents: i8 with centring the mean, float8 the exponent; the others do not read them.
+  /// The result depends on documents, options and metric alone, not on the number of threads. Throws InvalidArgument (dim 0, or too
+  /// large for i8).
   static Codec train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
                      const BuildControl& control = {});
-  /// As loaded from a file: `mean` is empty or dim values.
+  /// As loaded from a file: `mean` is empty or dim values, `exponent` is 0 but for float8.
   static Codec restore(const CodecOptions& options, Metric metric, std::size_t dim,
-                       std::span<const float> mean);
+                       std::span<const float> mean, int exponent = 0);
 
   [[nodiscard]] const CodecOptions& options() const { return options_; }
   [[nodiscard]] CodecKind kind() const { return options_.kind; }
@@ -79,6 +86,10 @@ class Codec {
   [[nodiscard]] std::size_t stride() const { return stride_; }  ///< bytes a record
   [[nodiscard]] bool has_factors() const { return kind() == CodecKind::i8; }
   [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
+  /// Float8 codes stand for their value x 2^exponent: the smallest exponent at which every document is in the format's range. What
+  /// is encoded later and lies beyond it saturates.
+  [[nodiscard]] int exponent() const { return exponent_; }
+  static constexpr int least_exponent = -180, most_exponent = 130;
 
   /// Encodes one vector (dim values): writes stride() bytes and, for i8, two factors. Cosine normalises first. `scratch` has dim
   /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
@@ -109,6 +120,8 @@ class Codec {
 
  private:
   Codec(const CodecOptions& options, Metric metric, std::size_t dim);
+  void encode_float8(std::span<const float> source, std::byte* record) const;
+  [[nodiscard]] int kernel_exponent() const;
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
   void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                         float& norm) const;
@@ -118,6 +131,7 @@ class Codec {
   std::size_t dim_ = 0;
   std::size_t stride_ = 0;
   Array<float> mean_;
+  int exponent_ = 0;
   std::shared_ptr<const Rotation> rotation_;
   const Kernels* kernels_ = nullptr;
 };

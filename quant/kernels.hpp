@@ -37,6 +37,10 @@ struct Kernels {
   FloatKernel dot_f32 = nullptr, l2_f32 = nullptr;
   FloatKernel dot_f16 = nullptr, l2_f16 = nullptr;    ///< records of IEEE binary16
   FloatKernel dot_bf16 = nullptr, l2_bf16 = nullptr;  ///< records of bfloat16
+  /// Records of float8, decoded as f8_to_f16_bits() says: the code's value times 2^(bias - 15).
+  FloatKernel dot_e4m3 = nullptr, l2_e4m3 = nullptr;
+  FloatKernel dot_e5m2 = nullptr, l2_e5m2 = nullptr;
+  FloatKernel dot_e3m4 = nullptr, l2_e3m4 = nullptr;
   ByteKernel bytes = nullptr;
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };

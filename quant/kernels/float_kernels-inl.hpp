@@ -42,6 +42,20 @@ struct BF16 {
   }
 };
 
+// One byte whose bits become those of a binary16 (f8_to_f16_bits): widen, move sign and magnitude to their places.
+template <int mantissa_bits>
+struct F8 {
+  using Element = std::uint8_t;
+  static HWY_INLINE FloatVector load(const std::uint8_t* p) {
+    const hn::Rebind<std::uint16_t, FloatTag> d16;
+    const auto code = hn::PromoteTo(d16, hn::LoadU(hn::Rebind<std::uint8_t, FloatTag>(), p));
+    const auto sign = hn::ShiftLeft<8>(hn::And(code, hn::Set(d16, 0x80)));
+    const auto magnitude = hn::ShiftLeft<10 - mantissa_bits>(hn::And(code, hn::Set(d16, 0x7F)));
+    return hn::PromoteTo(FloatTag(),
+                         hn::BitCast(hn::Rebind<hwy::float16_t, FloatTag>(), hn::Or(sign, magnitude)));
+  }
+};
+
 template <bool squared_difference>
 HWY_INLINE FloatVector accumulate(FloatVector sum, FloatVector q, FloatVector x) {
   if constexpr (squared_difference) {

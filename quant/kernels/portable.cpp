@@ -24,6 +24,12 @@ inline Kernels table(std::string_view name) {
           .l2_f16 = &score_floats<F16, true>,
           .dot_bf16 = &score_floats<BF16, false>,
           .l2_bf16 = &score_floats<BF16, true>,
+          .dot_e4m3 = &score_floats<F8<3>, false>,
+          .l2_e4m3 = &score_floats<F8<3>, true>,
+          .dot_e5m2 = &score_floats<F8<2>, false>,
+          .l2_e5m2 = &score_floats<F8<2>, true>,
+          .dot_e3m4 = &score_floats<F8<4>, false>,
+          .l2_e3m4 = &score_floats<F8<4>, true>,
           .bytes = &score_bytes};
 }
 

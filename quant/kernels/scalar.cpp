@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/float8.hpp"
 #include "vicinal/quant/kernels/dispatch.hpp"
 
 namespace vicinal {
@@ -29,6 +30,11 @@ void score_floats(const float* query, std::size_t dim, const Records& records, s
 
 float identity(float x) { return x; }
 
+template <Float8Format format>
+float shifted_f8(std::uint8_t code) {
+  return f16_to_f32(f8_to_f16_bits<format>(code));
+}
+
 void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
                  std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -51,6 +57,12 @@ Kernels scalar_kernels() {
           .l2_f16 = &score_floats<std::uint16_t, f16_to_f32, true>,
           .dot_bf16 = &score_floats<std::uint16_t, bf16_to_f32, false>,
           .l2_bf16 = &score_floats<std::uint16_t, bf16_to_f32, true>,
+          .dot_e4m3 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e4m3>, false>,
+          .l2_e4m3 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e4m3>, true>,
+          .dot_e5m2 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e5m2>, false>,
+          .l2_e5m2 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e5m2>, true>,
+          .dot_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, false>,
+          .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
           .bytes = &score_bytes};
 }
 

@@ -16,6 +16,8 @@ using ::testing::HasSubstr;
 
 constexpr const char* specs[] = {"flat",
                                  "bf16 | flat | rerank(f32, 2x)",
+                                 "e4m3 | flat | rerank(e3m4, 2x)",
+                                 "e5m2 | hnsw(m=6, efc=40)",
                                  "i8 | flat",
                                  "f16 | hnsw",
                                  "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)",

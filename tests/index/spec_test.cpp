@@ -48,6 +48,7 @@ TEST(Spec, LeavesOutWhatHasADefault) {
   EXPECT_EQ(parse_spec("hnsw"), parse_spec("f32 | hnsw(m=32, efc=200)"));
   EXPECT_EQ(parse_spec("hnsw()"), parse_spec("hnsw"));
   EXPECT_EQ(parse_spec("bf16"), parse_spec("bf16 | flat"));
+  EXPECT_EQ(parse_spec("e4m3"), parse_spec("e4m3 | flat"));
   EXPECT_EQ(parse_spec("flat | rerank"), parse_spec("f32 | flat | rerank(f16, 3x)"));
 }
 
@@ -73,7 +74,8 @@ TEST(Spec, PrintsTheCanonicalString) {
 
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
   Spec spec;
-  spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8);
+  spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8,
+                                         CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
   if (spec.codec.kind == CodecKind::i8) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
@@ -86,7 +88,8 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
   }
   if (*rc::gen::arbitrary<bool>()) {
     RerankOptions rerank;
-    rerank.rows = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16);
+    rerank.rows = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::e4m3,
+                                            CodecKind::e5m2, CodecKind::e3m4);
     // Any double of the range, not only those of a short decimal.
     rerank.depth = 1.0 + 999.0 * (static_cast<double>(*rc::gen::arbitrary<std::uint32_t>()) / 4294967295.0);
     spec.rerank = rerank;
@@ -116,7 +119,7 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
   } catch (const SpecError& error) {
     EXPECT_STREQ(
         error.what(),
-        "unknown stage 'hnws', expected one of f32, f16, bf16, i8, flat, hnsw, rerank; did you mean 'hnsw'?\n"
+        "unknown stage 'hnws', expected one of f32, f16, bf16, i8, e4m3, e5m2, e3m4, flat, hnsw, rerank; did you mean 'hnsw'?\n"
         "i8 | hnws | rerank\n"
         "     ^");
     EXPECT_EQ(error.position(), 5U);
@@ -188,8 +191,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"flat(m=3)", 5, "flat takes no arguments"},
         Wrong{"f16(rotate=on)", 4, "f16 takes no arguments"},
         Wrong{"i8(rotate=yes)", 10, "rotate is on or off, got 'yes'"},
-        Wrong{"hnsw | rerank(i8)", 14, "one of f32, f16 and bf16"},
-        Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16 and bf16"},
+        Wrong{"hnsw | rerank(i8)", 14, "one of f32, f16, bf16, e4m3, e5m2 and e3m4"},
+        Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16, bf16, e4m3, e5m2 and e3m4"},
         Wrong{"hnsw | rerank(0.5x)", 14, "the depth must be 1x to 1000x, got '0.5x'"},
         Wrong{"hnsw | rerank(1001x)", 14, "the depth must be 1x to 1000x"},
         Wrong{"hnsw | rerank(depth=nan)", 20, "the depth is a multiple of k such as 3x"},

@@ -29,7 +29,8 @@ constexpr std::size_t kind_at = 24;
 constexpr std::size_t metric_at = 25;
 constexpr std::size_t rotate_at = 26;
 constexpr std::size_t centre_at = 27;
-constexpr std::size_t reserved_at = 28;
+constexpr std::size_t exponent_at = 28;
+constexpr std::size_t reserved_at = 30;
 
 constexpr std::size_t rows = 6;
 constexpr std::size_t dim = 70;
@@ -102,11 +103,15 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
   expect_codec_refused([](Sections& s) { s.codec.pop_back(); }, "wrong length");
   expect_codec_refused([](Sections& s) { s.codec.push_back('\0'); }, "wrong length");
   expect_codec_refused([](Sections& s) { s.codec.clear(); }, "wrong length");
+  for (std::size_t place = exponent_at; place < reserved_at; ++place) {
+    expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
+                         "the exponent is out of range");
+  }
   for (std::size_t place = reserved_at; place < 32; ++place) {
     expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
                          "reserved bytes are not zero");
   }
-  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{4, 255}) {
+  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{7, 255}) {
     expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
   }
   for (const std::uint8_t metric : std::initializer_list<std::uint8_t>{3, 255}) {
@@ -142,7 +147,8 @@ TEST_F(CodeStoreCorruption, OfTheMean) {
 }
 
 TEST_F(CodeStoreCorruption, OfTheCodesLength) {
-  for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8}) {
+  for (const CodecKind kind :
+       {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8, CodecKind::e4m3}) {
     expect_refused(
         kind, [](Sections& s) { s.codes.pop_back(); }, "codes", "expected");
     expect_refused(
@@ -151,8 +157,8 @@ TEST_F(CodeStoreCorruption, OfTheCodesLength) {
         kind, [](Sections& s) { s.codes.clear(); }, "codes", "");
     // Fewer bytes than the file has, more than it holds at this stride.
     expect_refused(
-        kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); }, "codes",
-        "shorter than size x stride");
+        kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); }, kind == CodecKind::e4m3 ? "codec" : "codes",
+        kind == CodecKind::e4m3 ? "beyond what the file can hold" : "shorter than size x stride");
     expect_refused(
         kind, [](Sections& s) { put<std::uint64_t>(s, size_at, rows - 1); }, "codes", "expected");
   }
@@ -176,6 +182,14 @@ TEST_F(CodeStoreCorruption, OfFloatCodes) {
       expect_refused(
           CodecKind::bf16, [at, code](Sections& s) { std::memcpy(s.codes.data() + 2 * at, &code, 2); },
           "codes", "not finite");
+    }
+    for (const auto& [kind, least] :
+         {std::pair{CodecKind::e4m3, 0x7F}, {CodecKind::e5m2, 0x7C}, {CodecKind::e3m4, 0x70}}) {
+      for (const int code : {least, 0x80 | least, 0xFF}) {
+        expect_refused(
+            kind, [at, code](Sections& s) { s.codes[at] = static_cast<std::uint8_t>(code); }, "codes",
+            "not finite");
+      }
     }
   }
 }

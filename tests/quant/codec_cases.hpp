@@ -28,7 +28,8 @@ struct CodecCase {
 inline std::vector<CodecCase> codec_cases() {
   std::vector<CodecCase> cases;
   for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
-    for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::bf16})
+    for (const CodecKind kind :
+         {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4})
       cases.push_back({{kind, true, true, 0}, metric});
     for (const bool rotate : {false, true}) {
       for (const bool centre : {false, true}) cases.push_back({{CodecKind::i8, rotate, centre, 7}, metric});

@@ -21,11 +21,12 @@ namespace vicinal {
 inline void PrintTo(const Kernels& set, std::ostream* out) { *out << set.name; }  // NOLINT: GoogleTest's name
 
 /// How the values of a float record are stored.
-enum class Stored : std::uint8_t { f32, f16, bf16 };
+enum class Stored : std::uint8_t { f32, f16, bf16, e4m3, e5m2, e3m4 };
 
-inline std::size_t size_of(Stored stored) { return stored == Stored::f32 ? 4 : 2; }
+inline bool is_float8(Stored stored) { return stored >= Stored::e4m3; }
+inline std::size_t size_of(Stored stored) { return stored == Stored::f32 ? 4 : is_float8(stored) ? 1 : 2; }
 
-/// One of the six float kernels of a set.
+/// One of the twelve float kernels of a set.
 struct FloatCase {
   std::string_view name;
   Kernels::FloatKernel Kernels::*kernel;
@@ -38,7 +39,13 @@ inline constexpr std::array float_cases = {FloatCase{"dot_f32", &Kernels::dot_f3
                                            FloatCase{"dot_f16", &Kernels::dot_f16, Stored::f16, false},
                                            FloatCase{"l2_f16", &Kernels::l2_f16, Stored::f16, true},
                                            FloatCase{"dot_bf16", &Kernels::dot_bf16, Stored::bf16, false},
-                                           FloatCase{"l2_bf16", &Kernels::l2_bf16, Stored::bf16, true}};
+                                           FloatCase{"l2_bf16", &Kernels::l2_bf16, Stored::bf16, true},
+                                           FloatCase{"dot_e4m3", &Kernels::dot_e4m3, Stored::e4m3, false},
+                                           FloatCase{"l2_e4m3", &Kernels::l2_e4m3, Stored::e4m3, true},
+                                           FloatCase{"dot_e5m2", &Kernels::dot_e5m2, Stored::e5m2, false},
+                                           FloatCase{"l2_e5m2", &Kernels::l2_e5m2, Stored::e5m2, true},
+                                           FloatCase{"dot_e3m4", &Kernels::dot_e3m4, Stored::e3m4, false},
+                                           FloatCase{"l2_e3m4", &Kernels::l2_e3m4, Stored::e3m4, true}};
 
 /// Which numbers a test draws.
 enum class Values : std::uint8_t {
@@ -48,6 +55,11 @@ enum class Values : std::uint8_t {
 
 /// A stored value's bits, in the low bytes.
 inline std::uint32_t draw_bits(RandomStream& random, Stored stored, Values values) {
+  if (is_float8(stored)) {
+    // Any code up to the largest finite one, with a sign.
+    const std::uint32_t codes = stored == Stored::e4m3 ? 0x7F : stored == Stored::e5m2 ? 0x7C : 0x70;
+    return static_cast<std::uint32_t>(random.next_below(codes) | (random.next() & 0x80U));
+  }
   if (values == Values::ordinary) {
     const float value = static_cast<float>(random.next_unit() * 2.0 - 1.0);
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
@@ -77,6 +89,11 @@ inline std::uint32_t draw_bits(RandomStream& random, Stored stored, Values value
 inline float stored_value(Stored stored, std::uint32_t bits) {
   const auto code = static_cast<std::uint16_t>(bits);
   if (stored == Stored::f32) return std::bit_cast<float>(bits);
+  if (is_float8(stored)) {
+    // What the kernels make of a code: its value times 2^(bias - 15).
+    const int mantissa = stored == Stored::e4m3 ? 3 : stored == Stored::e5m2 ? 2 : 4;
+    return static_cast<float>(f8_value(code & 0xFF, mantissa, 15));
+  }
   return static_cast<float>(stored == Stored::f16 ? f16_value(code) : bf16_value(code));
 }
 

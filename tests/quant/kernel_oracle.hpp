@@ -31,6 +31,17 @@ inline double bf16_value(std::uint16_t code) {
   return sign * (exponent == 0 ? std::ldexp(fraction, -133) : std::ldexp(128 + fraction, exponent - 134));
 }
 
+/// What the bits of a float8 stand for when its exponent has this bias, by the definition of floating point.
+inline double f8_value(int code, int mantissa_bits, int bias) {
+  const double sign = (code >> 7) != 0 ? -1.0 : 1.0;
+  const int one = 1 << mantissa_bits;
+  const int exponent = (code & 127) >> mantissa_bits;
+  const int fraction = code & (one - 1);
+  const int unit = 1 - bias - mantissa_bits;
+  return sign *
+         (exponent == 0 ? std::ldexp(fraction, unit) : std::ldexp(one + fraction, unit + exponent - 1));
+}
+
 /// Term i goes to lane i mod 32; then lane j takes lane j + half, until one lane is left.
 inline float sum_in_lanes(std::span<const float> terms) {
   std::vector<float> lanes(32, 0.0F);
