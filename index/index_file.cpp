@@ -55,8 +55,8 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
 void require_codes(const CodeStore& codes, const CodecOptions& options, const IndexMetadata& metadata,
                    std::string_view prefix) {
   const CodecOptions& stored = codes.codec().options();
-  // The other members mean something for i8 only.
-  const bool same = options.kind == CodecKind::i8 ? stored == options : stored.kind == options.kind;
+  // The other members mean something for integers only.
+  const bool same = is_integer(options.kind) ? stored == options : stored.kind == options.kind;
   if (!same || codes.codec().metric() != metadata.metric || codes.dim() != metadata.dim ||
       codes.size() != metadata.size) {
     throw CorruptFile(fmt::format(

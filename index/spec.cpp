@@ -264,8 +264,9 @@ void parse_float_codec(Arguments& arguments, Spec& spec) {
   arguments.require_all_used();
 }
 
-void parse_i8(Arguments& arguments, Spec& spec) {
-  spec.codec.kind = CodecKind::i8;
+template <CodecKind kind>
+void parse_integer_codec(Arguments& arguments, Spec& spec) {
+  spec.codec.kind = kind;
   spec.codec.rotate = arguments.read_switch("rotate", spec.codec.rotate);
   spec.codec.centre = arguments.read_switch("centre", spec.codec.centre);
   arguments.require_all_used();
@@ -356,7 +357,8 @@ constexpr std::array stages{
     Stage{"f32", Place::codec, parse_float_codec<CodecKind::f32>},
     Stage{"f16", Place::codec, parse_float_codec<CodecKind::f16>},
     Stage{"bf16", Place::codec, parse_float_codec<CodecKind::bf16>},
-    Stage{"i8", Place::codec, parse_i8},
+    Stage{"i8", Place::codec, parse_integer_codec<CodecKind::i8>},
+    Stage{"i4", Place::codec, parse_integer_codec<CodecKind::i4>},
     Stage{"e4m3", Place::codec, parse_float_codec<CodecKind::e4m3>},
     Stage{"e5m2", Place::codec, parse_float_codec<CodecKind::e5m2>},
     Stage{"e3m4", Place::codec, parse_float_codec<CodecKind::e3m4>},

@@ -36,7 +36,7 @@ struct RerankOptions {
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
 ///
-/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | e4m3 | e5m2 | e3m4
+/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4(the same) | e4m3 | e5m2 | e3m4
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
 /// rerank  rerank(f32|f16|bf16|e4m3|e5m2|e3m4, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
 ///
@@ -53,7 +53,7 @@ struct Spec {
 /// Throws SpecError.
 Spec parse_spec(std::string_view text);
 /// The canonical string, e.g. "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)": parse_spec(to_string(s)) == s but for seeds, and for
-/// options of i8 that another codec does not have.
+/// options of integers that another codec does not have.
 std::string to_string(const Spec& spec);
 /// Several lines of plain words: every stage, every parameter and its value, bytes a vector for `dim` dimensions.
 std::string explain(const Spec& spec, std::size_t dim);

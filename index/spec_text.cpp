@@ -20,7 +20,7 @@ std::string decimal(double value) {
 
 std::string codec_string(const CodecOptions& codec) {
   std::string text(to_string(codec.kind));
-  if (codec.kind != CodecKind::i8) return text;
+  if (!is_integer(codec.kind)) return text;
   std::vector<std::string_view> arguments;
   if (!codec.rotate) arguments.emplace_back("rotate=off");
   if (!codec.centre) arguments.emplace_back("centre=off");
@@ -43,6 +43,7 @@ std::string_view meaning(CodecKind kind) {
     case CodecKind::i8: return "one byte a dimension and a scale per vector";
     case CodecKind::e4m3: return "8-bit floats with 3 bits of mantissa (OCP E4M3), scaled by a power of two";
     case CodecKind::e5m2: return "8-bit floats with 2 bits of mantissa (OCP E5M2), scaled by a power of two";
+    case CodecKind::i4: return "half a byte a dimension and a scale per vector";
     case CodecKind::e3m4: return "8-bit floats with 4 bits of mantissa, scaled by a power of two";
   }
   return "unknown";
@@ -78,7 +79,7 @@ std::string explain(const Spec& spec, std::size_t dim) {
   auto total = static_cast<double>(record_bytes(spec.codec, dim));
   fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind),
                  meaning(spec.codec.kind), total);
-  if (spec.codec.kind == CodecKind::i8) {
+  if (is_integer(spec.codec.kind)) {
     fmt::format_to(out, "        rotate={}: {}\n", spec.codec.rotate ? "on" : "off",
                    spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes"
                                      : "dimensions are kept as given");

@@ -56,7 +56,8 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
     case CodecKind::f32: return all_finite<std::uint32_t>(records, bytes / 4, 0x7F80'0000U);
     case CodecKind::f16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7C00U);
     case CodecKind::bf16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7F80U);
-    case CodecKind::i8: return true;
+    case CodecKind::i8:
+    case CodecKind::i4: return true;
     case CodecKind::e4m3: return float8_finite<Float8Format::e4m3>(records, bytes);
     case CodecKind::e5m2: return float8_finite<Float8Format::e5m2>(records, bytes);
     case CodecKind::e3m4: return float8_finite<Float8Format::e3m4>(records, bytes);
@@ -64,11 +65,15 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
   return false;
 }
 
-// Byte codes are 1 to 255 (128 + [-127, 127]); 0 never comes out of an encoder and would break the kernels' bound.
-bool bytes_are_codes(const std::byte* records, std::size_t bytes) {
+// Byte codes are 1 to 255 (128 + [-127, 127]), halves of bytes 1 to 15; 0 never comes out of an encoder, and of bytes it would
+// break the kernels' bound.
+bool integers_are_codes(CodecKind kind, const std::byte* records, std::size_t bytes) {
   const auto* codes = reinterpret_cast<const std::uint8_t*>(records);
-  std::uint8_t smallest = 255;
-  for (std::size_t i = 0; i < bytes; ++i) smallest = std::min(smallest, codes[i]);
+  int smallest = 255;
+  for (std::size_t i = 0; i < bytes; ++i) {
+    smallest =
+        std::min(smallest, kind == CodecKind::i8 ? int{codes[i]} : std::min(codes[i] & 15, codes[i] >> 4));
+  }
   return smallest != 0;
 }
 
@@ -138,7 +143,7 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   for (const std::uint8_t reserved : header.reserved) {
     if (reserved != 0) throw_corrupt(prefix + "/codec", "reserved bytes are not zero");
   }
-  if (header.kind > static_cast<std::uint8_t>(CodecKind::e3m4))
+  if (header.kind > static_cast<std::uint8_t>(CodecKind::i4))
     throw_corrupt(prefix + "/codec", "unknown codec kind");
   if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
     throw_corrupt(prefix + "/codec", "unknown metric");
@@ -147,17 +152,17 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
              : header.exponent != 0)
     throw_corrupt(prefix + "/codec", "the exponent is out of range");
   if (header.rotate > 1 || header.centre > 1) throw_corrupt(prefix + "/codec", "a flag is neither 0 nor 1");
-  // Before anything is allocated: a vector takes at least a byte a dimension of the file.
-  if (header.dim == 0 || header.size > file.file_bytes() || header.dim > file.file_bytes()) {
+  // Before anything is allocated: a vector takes at least half a byte a dimension of the file.
+  if (header.dim == 0 || header.size > file.file_bytes() || header.dim > 2 * file.file_bytes()) {
     throw_corrupt(prefix + "/codec", "size or dimension is beyond what the file can hold");
   }
   const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1,
                              header.seed};
-  if (options.kind == CodecKind::i8 && header.dim > max_byte_dim)
-    throw_corrupt(prefix + "/codec", "too many dimensions for i8");
+  if (is_integer(options.kind) && header.dim > max_byte_dim)
+    throw_corrupt(prefix + "/codec", "too many dimensions for " + std::string(to_string(options.kind)));
 
   Array<float> mean;
-  if (options.kind == CodecKind::i8 && options.centre) mean = file.array<float>(prefix + "/mean", header.dim);
+  if (is_integer(options.kind) && options.centre) mean = file.array<float>(prefix + "/mean", header.dim);
   for (const float v : mean.span()) {
     if (!std::isfinite(v)) throw_corrupt(prefix + "/mean", "holds a value that is not finite");
   }
@@ -174,7 +179,7 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     throw_corrupt(prefix + "/codes", "holds a value that is not finite");
   }
   if (store.codec_.has_factors()) {
-    if (!bytes_are_codes(store.records(), store.records_.size()))
+    if (!integers_are_codes(options.kind, store.records(), store.records_.size()))
       throw_corrupt(prefix + "/codes", "holds a byte that is no code");
     store.factors_ = file.array<float>(prefix + "/factors", 2 * header.size);
     for (std::size_t i = 0; i < store.factors_.size(); ++i) {

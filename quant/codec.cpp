@@ -17,6 +17,7 @@ namespace vicinal {
 namespace {
 
 constexpr std::int32_t byte_zero = 128;  // the byte that stands for 0
+constexpr std::int32_t nibble_zero = 8;  // and the half of a byte
 constexpr float largest_code = 127.0F;
 
 std::size_t padded(std::size_t size, std::size_t to) { return (size + to - 1) / to * to; }
@@ -38,11 +39,11 @@ float largest_magnitude(std::span<const float> values) {
 constexpr float largest_byte_value = 0x1.0p54F;
 
 // The largest magnitude of a residual that is about to become bytes.
-float require_byte_range(std::span<const float> residual, const char* what) {
+float require_byte_range(std::span<const float> residual, std::string_view codec, const char* what) {
   const float largest = largest_magnitude(residual);
   if (largest <= largest_byte_value) return largest;
   throw InvalidArgument(std::string(what) + " has values up to " + std::to_string(largest) +
-                        " after centring and rotation, i8 holds at most " +
+                        " after centring and rotation, " + std::string(codec) + " holds at most " +
                         std::to_string(largest_byte_value));
 }
 
@@ -133,6 +134,7 @@ std::string_view to_string(CodecKind kind) {
     case CodecKind::e4m3: return "e4m3";
     case CodecKind::e5m2: return "e5m2";
     case CodecKind::e3m4: return "e3m4";
+    case CodecKind::i4: return "i4";
   }
   return "unknown";
 }
@@ -174,14 +176,15 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
     case CodecKind::f16:
     case CodecKind::bf16: stride_ = dim * sizeof(std::uint16_t); break;
     case CodecKind::i8: stride_ = padded(dim, 64); break;
+    case CodecKind::i4: stride_ = padded(dim, 128) / 2; break;
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: stride_ = dim; break;
   }
-  if (options.kind != CodecKind::i8) return;
+  if (!is_integer(options.kind)) return;
   if (dim > max_byte_dim) {
-    throw InvalidArgument("i8 codes hold at most " + std::to_string(max_byte_dim) + " dimensions, got " +
-                          std::to_string(dim));
+    throw InvalidArgument(std::string(to_string(options.kind)) + " codes hold at most " +
+                          std::to_string(max_byte_dim) + " dimensions, got " + std::to_string(dim));
   }
   if (options.rotate) rotation_ = std::make_shared<const Rotation>(dim, options.seed);
 }
@@ -189,7 +192,7 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
 Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
                    const BuildControl& control) {
   Codec codec(options, metric, documents.cols());
-  if (options.kind == CodecKind::i8 && options.centre) {
+  if (is_integer(options.kind) && options.centre) {
     codec.mean_ = documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control);
   }
   if (is_float8(options.kind))
@@ -200,7 +203,7 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
 Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean,
                      int exponent) {
   Codec codec(options, metric, dim);
-  if (mean.size() != (options.kind == CodecKind::i8 && options.centre ? dim : 0)) {
+  if (mean.size() != (is_integer(options.kind) && options.centre ? dim : 0)) {
     throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
                           std::to_string(dim));
   }
@@ -218,7 +221,7 @@ Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim
 }
 
 void Codec::encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const {
-  const float largest = require_byte_range(residual, "the vector");
+  const float largest = require_byte_range(residual, to_string(kind()), "the vector");
   const float scale = largest / largest_code;
   const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::uint8_t*>(record);
@@ -230,6 +233,93 @@ void Codec::encode_bytes(std::span<const float> residual, std::byte* record, flo
   factors[0] = scale;
   factors[1] = metric_ == Metric::l2 ? residual_norm(record, scale) : 0.0F;
 }
+
+namespace {
+
+// Codes -7 to 7 of x / scale, clipped; how far what they stand for is from x, squared; and the sums of the best scale for them.
+struct NibbleFit {
+  float error = 0;
+  float product = 0;  // of x and codes
+  float squares = 0;  // of codes
+
+  NibbleFit(std::span<const float> x, float inverse) {
+    // Eight sums side by side: an order of its own, the same everywhere.
+    float products[8] = {};
+    float code_squares[8] = {};
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const float code = nibble(x[j], inverse);
+      products[j % 8] += x[j] * code;
+      code_squares[j % 8] += code * code;
+    }
+    for (std::size_t lane = 0; lane < 8; ++lane) {
+      product += products[lane];
+      squares += code_squares[lane];
+    }
+    // |x - s c|^2 = |x|^2 - <x, c>^2 / <c, c> at the best scale s = <x, c> / <c, c>; |x|^2 is the same for all.
+    error = squares > 0 ? -(product / squares) * product : 0.0F;
+  }
+  static float nibble(float x, float inverse) {
+    return std::clamp(round_to_integer(x * inverse), -7.0F, 7.0F);
+  }
+};
+
+}  // namespace
+
+// The largest value need not be representable: with 15 steps it pays to clip a few and have finer steps for the many. Of eight
+// step widths the best is taken, then the scale that fits its codes best.
+void Codec::encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const {
+  const float largest = require_byte_range(residual, to_string(kind()), "the vector");
+  auto* bytes = reinterpret_cast<std::uint8_t*>(record);
+  std::memset(bytes, nibble_zero * 17, stride_);
+  factors[0] = 0;
+  factors[1] = 0;
+  if (largest / 7.0F <= std::numeric_limits<float>::min()) return;
+  // Scaled to at most 1, so that no square overflows or vanishes.
+  constexpr std::size_t steps = 8;
+  float best_inverse = 0;
+  float best_error = std::numeric_limits<float>::infinity();
+  const float unit = 1.0F / largest;
+  for (float& value : residual) value *= unit;
+  for (std::size_t step = 0; step < steps; ++step) {
+    const float inverse = 7.0F + 1.0F * static_cast<float>(step);
+    const NibbleFit fit(residual, inverse);
+    if (fit.error < best_error) {
+      best_error = fit.error;
+      best_inverse = inverse;
+    }
+  }
+  const NibbleFit fit(residual, best_inverse);
+  for (std::size_t j = 0; j < dim_; ++j) {
+    const auto code = static_cast<std::uint8_t>(
+        static_cast<std::int32_t>(NibbleFit::nibble(residual[j], best_inverse)) + nibble_zero);
+    std::uint8_t& both = bytes[j / 128 * 64 + j % 64];
+    both = j % 128 < 64 ? static_cast<std::uint8_t>((both & 0xF0U) | code)
+                        : static_cast<std::uint8_t>((both & 0x0FU) | code << 4U);
+  }
+  factors[0] = fit.product / fit.squares * largest;
+  factors[1] = metric_ == Metric::l2 ? residual_norm(record, factors[0]) : 0.0F;
+}
+
+namespace {
+
+// Calls body(j, code) for every element of a record of integers. The kind is looked at once, not per element.
+template <class Body>
+void for_each_code(CodecKind kind, const std::byte* record, std::size_t dim, Body body) {
+  if (kind == CodecKind::i8) {
+    for (std::size_t j = 0; j < dim; ++j) body(j, std::to_integer<std::int32_t>(record[j]) - byte_zero);
+    return;
+  }
+  for (std::size_t line = 0; line < dim; line += 128, record += 64) {
+    const std::size_t count = std::min<std::size_t>(64, dim - line);
+    for (std::size_t j = 0; j < count; ++j)
+      body(line + j, (std::to_integer<std::int32_t>(record[j]) & 15) - nibble_zero);
+    const std::size_t rest = std::min<std::size_t>(128, dim - line) - count;
+    for (std::size_t j = 0; j < rest; ++j)
+      body(line + 64 + j, (std::to_integer<std::int32_t>(record[j]) >> 4) - nibble_zero);
+  }
+}
+
+}  // namespace
 
 void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
   const auto* values = source.data();
@@ -272,14 +362,19 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: encode_float8(source, record); return;
-    case CodecKind::i8: {
+    case CodecKind::i8:
+    case CodecKind::i4: {
       if (mean_.empty()) {
         if (source.data() != scratch.data()) std::copy(source.begin(), source.end(), scratch.begin());
       } else {
         for (std::size_t j = 0; j < dim_; ++j) scratch[j] = source[j] - mean_[j];
       }
       if (rotation_) rotation_->apply(scratch);
-      encode_bytes(scratch, record, factors);
+      if (kind() == CodecKind::i8) {
+        encode_bytes(scratch, record, factors);
+      } else {
+        encode_nibbles(scratch, record, factors);
+      }
       return;
     }
   }
@@ -308,10 +403,11 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
       });
       return;
     }
-    case CodecKind::i8: {
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
-      for (std::size_t j = 0; j < dim_; ++j)
-        out[j] = static_cast<float>(std::int32_t{bytes[j]} - byte_zero) * factors[0];
+    case CodecKind::i8:
+    case CodecKind::i4: {
+      for_each_code(kind(), record, dim_, [&](std::size_t j, std::int32_t code) {
+        out[j] = static_cast<float>(code) * factors[0];
+      });
       if (rotation_) rotation_->apply_inverse(out);
       if (!mean_.empty()) {
         for (std::size_t j = 0; j < dim_; ++j) out[j] += mean_[j];
@@ -322,19 +418,15 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
 }
 
 float Codec::residual_norm(const std::byte* record, float scale) const noexcept {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
   std::int64_t squares = 0;
-  for (std::size_t j = 0; j < dim_; ++j) {
-    const std::int32_t code = std::int32_t{bytes[j]} - byte_zero;
-    squares += code * code;
-  }
+  for_each_code(kind(), record, dim_, [&](std::size_t, std::int32_t code) { squares += code * code; });
   return (scale * scale) * static_cast<float>(squares);
 }
 
 // Quantises a residual as encode_bytes does, to signed bytes, and sets `values_` and `shift_`.
 void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                              float& norm) const {
-  const float largest = require_byte_range(residual, "the query");
+  const float largest = require_byte_range(residual, to_string(kind()), "the query");
   scale = largest / largest_code;
   const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::int8_t*>(query.values_.data());
@@ -346,7 +438,7 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
     sum += code;
     squares += code * code;
   }
-  query.shift_ = byte_zero * sum;
+  query.shift_ = (kind() == CodecKind::i8 ? byte_zero : nibble_zero) * sum;
   norm = (scale * scale) * static_cast<float>(squares);
 }
 
@@ -364,8 +456,8 @@ void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes,
 }  // namespace
 
 void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) const {
-  const bool integer = kind() == CodecKind::i8;
-  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float),
+  const bool integer = is_integer(kind());
+  reserve(query.values_, query.scratch_, integer ? padded(dim_, 128) : padded(dim_, 32) * sizeof(float),
           integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = metric_ == Metric::l2;
   std::span<float> scratch(query.scratch_.data(), dim_);
@@ -408,8 +500,8 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
 }
 
 void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
-  const bool integer = kind() == CodecKind::i8;
-  reserve(query.values_, query.scratch_, integer ? stride_ : padded(dim_, 32) * sizeof(float),
+  const bool integer = is_integer(kind());
+  reserve(query.values_, query.scratch_, integer ? padded(dim_, 128) : padded(dim_, 32) * sizeof(float),
           integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = true;
   query.unit_ = 1.0F;
@@ -426,15 +518,13 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
     decode(record, nullptr, {reinterpret_cast<float*>(query.values_.data()), dim_});
     return;
   }
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(record);
   auto* values = reinterpret_cast<std::int8_t*>(query.values_.data());
   std::int32_t sum = 0;
-  for (std::size_t j = 0; j < dim_; ++j) {
-    const std::int32_t code = std::int32_t{bytes[j]} - byte_zero;
+  for_each_code(kind(), record, dim_, [&](std::size_t j, std::int32_t code) {
     values[j] = static_cast<std::int8_t>(code);
     sum += code;
-  }
-  query.shift_ = byte_zero * sum;
+  });
+  query.shift_ = (kind() == CodecKind::i8 ? byte_zero : nibble_zero) * sum;
   query.weight_ = -2.0F * l2_factors[0];
   query.constant_ = l2_factors[1];
 }
@@ -442,9 +532,10 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
 void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,
                   const std::uint32_t* ids, std::size_t count, float* out) const noexcept {
   const Records where{records, stride_, ids};
-  if (kind() == CodecKind::i8) {
-    kernels_->bytes(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors,
-                    query.shift_, query.weight_, query.constant_, count, out);
+  if (is_integer(kind())) {
+    (kind() == CodecKind::i8 ? kernels_->bytes : kernels_->nibbles)(
+        reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
+        query.weight_, query.constant_, count, out);
     return;
   }
   const auto* values = reinterpret_cast<const float*>(query.values_.data());
@@ -479,7 +570,7 @@ std::uint64_t Codec::fingerprint() const {
   mix(static_cast<std::uint64_t>(metric_));
   mix(dim_);
   if (is_float8(kind())) mix(static_cast<std::uint64_t>(std::int64_t{exponent_}));
-  if (kind() == CodecKind::i8) {
+  if (is_integer(kind())) {
     mix(options_.rotate ? 1 : 0);
     mix(options_.rotate ? options_.seed : 0);
     for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));

@@ -26,15 +26,19 @@ enum class CodecKind : std::uint8_t {
       4,  ///< float8 with 3 bits of mantissa (quant/float8.hpp), times a power of two that the documents choose
   e5m2 = 5,  ///< float8 with 2
   e3m4 = 6,  ///< float8 with 4
+  i4 =
+      7,  ///< half a byte a dimension, -7 to 7, with a scale per vector that is searched for, after centring and rotation
 };
 std::string_view to_string(CodecKind kind);
 constexpr bool is_float8(CodecKind kind) { return kind >= CodecKind::e4m3 && kind <= CodecKind::e3m4; }
+/// Whole numbers with a scale per vector, scored by exact integer arithmetic.
+constexpr bool is_integer(CodecKind kind) { return kind == CodecKind::i8 || kind == CodecKind::i4; }
 
 struct CodecOptions {
   CodecKind kind = CodecKind::f32;
-  bool rotate = true;  ///< i8 only
+  bool rotate = true;  ///< i8 and i4 only
   bool centre =
-      true;  ///< i8 only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
+      true;  ///< i8 and i4 only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
   std::uint64_t seed = 0;  ///< of the rotation
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
@@ -64,13 +68,14 @@ class PreparedQuery {
 
 /// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.
 ///
-/// A record is stride() bytes, plus for i8 two f32 "factors" that lie apart: {scale, offset}, where the scale turns bytes into
-/// values and the offset is |decoded residual|^2 for l2 and 0 for ip and cosine. i8 byte b stands for (b - 128) * scale.
+/// A record is stride() bytes, plus for the integer codecs two f32 "factors" that lie apart: {scale, offset}, where the scale turns
+/// codes into values and the offset is |decoded residual|^2 for l2 and 0 for ip and cosine. i8: byte b stands for (b - 128) * scale.
+/// i4: element j lies in byte j / 128 * 64 + j % 64, in its low half when j % 128 < 64; a half h stands for (h - 8) * scale.
 class Codec {
  public:
   Codec() = default;
 
-  /// Learns what the codec needs from the documents: i8 with centring the mean, float8 the exponent; the others do not read them.
+  /// Learns what the codec needs from the documents: i8 and i4 with centring the mean, float8 the exponent; the others do not read them.
   /// The result depends on documents, options and metric alone, not on the number of threads. Throws InvalidArgument (dim 0, or too
   /// large for i8).
   static Codec train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
@@ -84,14 +89,14 @@ class Codec {
   [[nodiscard]] Metric metric() const { return metric_; }
   [[nodiscard]] std::size_t dim() const { return dim_; }
   [[nodiscard]] std::size_t stride() const { return stride_; }  ///< bytes a record
-  [[nodiscard]] bool has_factors() const { return kind() == CodecKind::i8; }
+  [[nodiscard]] bool has_factors() const { return is_integer(kind()); }
   [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
   /// Float8 codes stand for their value x 2^exponent: the smallest exponent at which every document is in the format's range. What
   /// is encoded later and lies beyond it saturates.
   [[nodiscard]] int exponent() const { return exponent_; }
   static constexpr int least_exponent = -180, most_exponent = 130;
 
-  /// Encodes one vector (dim values): writes stride() bytes and, for i8, two factors. Cosine normalises first. `scratch` has dim
+  /// Encodes one vector (dim values): writes stride() bytes and, for integers, two factors. Cosine normalises first. `scratch` has dim
   /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
   void encode(std::span<const float> vector, std::byte* record, float* factors,
               std::span<float> scratch) const;
@@ -104,7 +109,7 @@ class Codec {
   void prepare_query(std::span<const float> vector, PreparedQuery& query) const;
 
   /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
-  /// is what a graph is built on. For i8 pass `l2_factors` to score(): {scale, |decoded residual|^2}.
+  /// is what a graph is built on. For integers pass `l2_factors` to score(): {scale, |decoded residual|^2}.
   void prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const;
 
   /// out[i] = distance of the query to record ids[i] (ids == nullptr: to record i). Exact on the stored values, same bits on
@@ -112,7 +117,7 @@ class Codec {
   void score(const PreparedQuery& query, const std::byte* records, const float* factors,
              const std::uint32_t* ids, std::size_t count, float* out) const noexcept;
 
-  /// |decoded residual|^2 of a record, in the arithmetic of the kernels (i8 only).
+  /// |decoded residual|^2 of a record, in the arithmetic of the kernels (integers only).
   [[nodiscard]] float residual_norm(const std::byte* record, float scale) const noexcept;
 
   /// 64 bits that differ between codecs whose records cannot be compared.
@@ -123,6 +128,7 @@ class Codec {
   void encode_float8(std::span<const float> source, std::byte* record) const;
   [[nodiscard]] int kernel_exponent() const;
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
+  void encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const;
   void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                         float& norm) const;
 

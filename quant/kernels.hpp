@@ -42,6 +42,9 @@ struct Kernels {
   FloatKernel dot_e5m2 = nullptr, l2_e5m2 = nullptr;
   FloatKernel dot_e3m4 = nullptr, l2_e3m4 = nullptr;
   ByteKernel bytes = nullptr;
+  /// As bytes, for records of half a byte: byte b of a 64-byte line holds element b of the line's 128 in its low half and element
+  /// b + 64 in its high half. The query is padded to a multiple of 128, records are read up to whole lines.
+  ByteKernel nibbles = nullptr;
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };
 inline constexpr std::size_t max_byte_dim = 65'536;

@@ -1,4 +1,4 @@
-// The byte kernel by widening to 16 bits, for every instruction set (included by portable.cpp through foreach_target). The
+// The integer kernels by widening to 16 bits, for every instruction set (included by portable.cpp through foreach_target). The
 // products are exact: 255 * 127 * 2 fits in 32 bits, where an 8-bit multiply-add with 16-bit sums would saturate.
 #if defined(VICINAL_QUANT_BYTE_KERNELS_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef VICINAL_QUANT_BYTE_KERNELS_INL
@@ -16,35 +16,55 @@ HWY_BEFORE_NAMESPACE();
 namespace vicinal::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-HWY_INLINE std::int32_t dot_bytes(const std::int8_t* HWY_RESTRICT query,
-                                  const std::uint8_t* HWY_RESTRICT record, std::size_t padded_dim) {
-  const hn::CappedTag<std::int16_t, 32> d16;
-  const hn::Rebind<std::uint8_t, decltype(d16)> d_unsigned;
-  const hn::Rebind<std::int8_t, decltype(d16)> d_signed;
-  const hn::RepartitionToWide<decltype(d16)> d32;
-  constexpr std::size_t lanes = hn::MaxLanes(d16);
-  auto low = hn::Zero(d32);
-  auto high = hn::Zero(d32);
-  for (std::size_t i = 0; i < padded_dim; i += lanes) {
-    const auto q = hn::PromoteTo(d16, hn::LoadU(d_signed, query + i));
-    const auto x = hn::PromoteTo(d16, hn::LoadU(d_unsigned, record + i));
-    low = hn::ReorderWidenMulAccumulate(d32, q, x, low, high);
-  }
-  return hn::GetLane(hn::SumOfLanes(d32, hn::Add(low, high)));
+using Wide = hn::CappedTag<std::int16_t, 32>;
+using WideSum = hn::RepartitionToWide<Wide>;
+inline constexpr std::size_t wide_lanes = hn::MaxLanes(Wide());
+
+using SumVector = hn::Vec<WideSum>;
+
+// Products go to two running sums: a register of 16-bit values is widened in pairs.
+template <class Stored>
+HWY_INLINE void add_products(const std::int8_t* query, Stored stored, SumVector& low, SumVector& high) {
+  const auto q = hn::PromoteTo(Wide(), hn::LoadU(hn::Rebind<std::int8_t, Wide>(), query));
+  low = hn::ReorderWidenMulAccumulate(WideSum(), q, hn::PromoteTo(Wide(), stored), low, high);
 }
 
-inline void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records,
-                        const float* factors, std::int32_t shift, float weight, float constant,
-                        std::size_t count, float* out) {
-  const std::size_t padded = (dim + 63) & ~std::size_t{63};
+struct Bytes {
+  static constexpr std::size_t elements = 64;  // of a line of 64 bytes
+  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, std::size_t at,
+                             SumVector& low, SumVector& high) {
+    add_products(query + at, hn::LoadU(hn::Rebind<std::uint8_t, Wide>(), line + at), low, high);
+  }
+};
+struct Nibbles {
+  static constexpr std::size_t elements = 128;
+  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, std::size_t at,
+                             SumVector& low, SumVector& high) {
+    const hn::Rebind<std::uint8_t, Wide> d8;
+    const auto both = hn::LoadU(d8, line + at);
+    add_products(query + at, hn::And(both, hn::Set(d8, 15)), low, high);
+    add_products(query + at + 64, hn::ShiftRight<4>(both), low, high);
+  }
+};
+
+template <class Type>
+void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                    std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+  const std::size_t lines = (dim + Type::elements - 1) / Type::elements;
   constexpr std::size_t ahead = 4;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     if (records.ids != nullptr && i + ahead < count) {
-      prefetch(records.base + records.stride * records.ids[i + ahead], padded);
+      prefetch(records.base + records.stride * records.ids[i + ahead], lines * 64);
     }
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
-    const std::int32_t dot = dot_bytes(query, bytes, padded) - shift;
+    SumVector low = hn::Zero(WideSum());
+    SumVector high = hn::Zero(WideSum());
+    for (std::size_t line = 0; line < lines; ++line) {
+      for (std::size_t at = 0; at < 64; at += wide_lanes)
+        Type::add(query + line * Type::elements, bytes + line * 64, at, low, high);
+    }
+    const std::int32_t dot = hn::GetLane(hn::SumOfLanes(WideSum(), hn::Add(low, high))) - shift;
     out[i] = (constant + factors[2 * record + 1]) + (weight * factors[2 * record]) * static_cast<float>(dot);
   }
 }

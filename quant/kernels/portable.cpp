@@ -30,7 +30,8 @@ inline Kernels table(std::string_view name) {
           .l2_e5m2 = &score_floats<F8<2>, true>,
           .dot_e3m4 = &score_floats<F8<4>, false>,
           .l2_e3m4 = &score_floats<F8<4>, true>,
-          .bytes = &score_bytes};
+          .bytes = &score_integers<Bytes>,
+          .nibbles = &score_integers<Nibbles>};
 }
 
 }  // namespace vicinal::HWY_NAMESPACE

@@ -47,6 +47,21 @@ void score_bytes(const std::int8_t* query, std::size_t dim, const Records& recor
   }
 }
 
+void score_nibbles(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                   std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t record = records.ids == nullptr ? i : records.ids[i];
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
+    std::int32_t dot = 0;
+    for (std::size_t j = 0; j < dim; ++j) {
+      const std::int32_t both = bytes[j / 128 * 64 + j % 64];
+      dot += std::int32_t{query[j]} * (j % 128 < 64 ? both & 15 : both >> 4);
+    }
+    out[i] = (constant + factors[2 * record + 1]) +
+             (weight * factors[2 * record]) * static_cast<float>(dot - shift);
+  }
+}
+
 }  // namespace
 
 Kernels scalar_kernels() {
@@ -63,7 +78,8 @@ Kernels scalar_kernels() {
           .l2_e5m2 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e5m2>, true>,
           .dot_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, false>,
           .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
-          .bytes = &score_bytes};
+          .bytes = &score_bytes,
+          .nibbles = &score_nibbles};
 }
 
 }  // namespace vicinal

@@ -39,8 +39,23 @@ VICINAL_VNNI inline std::size_t number(const Arguments& a, std::size_t i) {
   return a.records.ids == nullptr ? i : a.records.ids[i];
 }
 
+// The products of 64 bytes of a record, or of its 128 halves of bytes.
+template <bool nibbles>
+VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const std::int8_t* query) {
+  const __m512i codes = _mm512_loadu_si512(line);
+  const __m512i first = _mm512_load_si512(query);
+  if constexpr (!nibbles) {
+    return _mm512_dpbusd_epi32(sum, codes, first);
+  } else {
+    const __m512i mask = _mm512_set1_epi8(15);
+    const __m512i low = _mm512_and_si512(codes, mask);
+    const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask);
+    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, low, first), high, _mm512_load_si512(query + 64));
+  }
+}
+
 // Scores `count` records, four side by side. With `fixed_lines` the query stays in registers; 0 takes the count from `a`.
-template <std::size_t fixed_lines>
+template <std::size_t fixed_lines, bool nibbles>
 VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
   const __m128 weight = _mm_set1_ps(a.weight);
@@ -64,11 +79,11 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
     __m512i s2 = s0;
     __m512i s3 = s0;
     for (std::size_t line = 0; line < lines; ++line) {
-      const __m512i q = _mm512_load_si512(a.query + line * 64);
-      s0 = _mm512_dpbusd_epi32(s0, _mm512_loadu_si512(at[0] + line * 64), q);
-      s1 = _mm512_dpbusd_epi32(s1, _mm512_loadu_si512(at[1] + line * 64), q);
-      s2 = _mm512_dpbusd_epi32(s2, _mm512_loadu_si512(at[2] + line * 64), q);
-      s3 = _mm512_dpbusd_epi32(s3, _mm512_loadu_si512(at[3] + line * 64), q);
+      const std::int8_t* const values = a.query + line * (nibbles ? 128 : 64);
+      s0 = add_line<nibbles>(s0, at[0] + line * 64, values);
+      s1 = add_line<nibbles>(s1, at[1] + line * 64, values);
+      s2 = add_line<nibbles>(s2, at[2] + line * 64, values);
+      s3 = add_line<nibbles>(s3, at[3] + line * 64, values);
     }
     const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(fold4(s0, s1, s2, s3), shift));
     const auto pair = [&](std::size_t m) VICINAL_VNNI {
@@ -88,21 +103,23 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   }
 }
 
-void score_bytes_vnni(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                      std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+template <bool nibbles>
+void score_vnni(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
   if (count == 0) return;
-  const Arguments a{query, (dim + 63) / 64, records, factors, shift, weight, constant};
+  constexpr std::size_t elements = nibbles ? 128 : 64;
+  const Arguments a{query, (dim + elements - 1) / elements, records, factors, shift, weight, constant};
   switch (a.lines) {
-    case 1: return score<1>(a, count, out);
-    case 2: return score<2>(a, count, out);
-    case 3: return score<3>(a, count, out);
-    case 4: return score<4>(a, count, out);
-    case 6: return score<6>(a, count, out);
-    case 8: return score<8>(a, count, out);
-    case 12: return score<12>(a, count, out);
-    case 13: return score<13>(a, count, out);
-    case 16: return score<16>(a, count, out);
-    default: return score<0>(a, count, out);
+    case 1: return score<1, nibbles>(a, count, out);
+    case 2: return score<2, nibbles>(a, count, out);
+    case 3: return score<3, nibbles>(a, count, out);
+    case 4: return score<4, nibbles>(a, count, out);
+    case 6: return score<6, nibbles>(a, count, out);
+    case 8: return score<8, nibbles>(a, count, out);
+    case 12: return score<12, nibbles>(a, count, out);
+    case 13: return score<13, nibbles>(a, count, out);
+    case 16: return score<16, nibbles>(a, count, out);
+    default: return score<0, nibbles>(a, count, out);
   }
 }
 
@@ -112,7 +129,8 @@ bool use_vnni(Kernels& table) {
   if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vl") || table.name != "avx3")
     return false;
   table.name = "avx3_vnni";
-  table.bytes = &score_bytes_vnni;
+  table.bytes = &score_vnni<false>;
+  table.nibbles = &score_vnni<true>;
   table.fast_bytes = true;
   return true;
 }

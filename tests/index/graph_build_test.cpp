@@ -75,7 +75,8 @@ TEST_P(GraphBuild, LeavesNothingUnreachable) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CodecsAndMetrics, GraphBuild,
-                         testing::Combine(testing::Values(CodecKind::f32, CodecKind::bf16, CodecKind::i8, CodecKind::e4m3),
+                         testing::Combine(testing::Values(CodecKind::f32, CodecKind::bf16, CodecKind::i8,
+                                                          CodecKind::e4m3, CodecKind::i4),
                                           testing::Values(Metric::l2, Metric::ip, Metric::cosine)),
                          [](const auto& given) {
                            return std::string(to_string(std::get<0>(given.param))) + "_" +

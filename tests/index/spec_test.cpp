@@ -75,8 +75,8 @@ TEST(Spec, PrintsTheCanonicalString) {
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
   Spec spec;
   spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8,
-                                         CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
-  if (spec.codec.kind == CodecKind::i8) {
+                                      CodecKind::i4, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
+  if (is_integer(spec.codec.kind)) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
   }
@@ -89,7 +89,7 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
   if (*rc::gen::arbitrary<bool>()) {
     RerankOptions rerank;
     rerank.rows = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::e4m3,
-                                            CodecKind::e5m2, CodecKind::e3m4);
+                                    CodecKind::e5m2, CodecKind::e3m4);
     // Any double of the range, not only those of a short decimal.
     rerank.depth = 1.0 + 999.0 * (static_cast<double>(*rc::gen::arbitrary<std::uint32_t>()) / 4294967295.0);
     spec.rerank = rerank;
@@ -117,11 +117,11 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     (void)parse_spec("i8 | hnws | rerank");
     FAIL();
   } catch (const SpecError& error) {
-    EXPECT_STREQ(
-        error.what(),
-        "unknown stage 'hnws', expected one of f32, f16, bf16, i8, e4m3, e5m2, e3m4, flat, hnsw, rerank; did you mean 'hnsw'?\n"
-        "i8 | hnws | rerank\n"
-        "     ^");
+    EXPECT_STREQ(error.what(),
+                 "unknown stage 'hnws', expected one of f32, f16, bf16, i8, i4, e4m3, e5m2, e3m4, flat, "
+                 "hnsw, rerank; did you mean 'hnsw'?\n"
+                 "i8 | hnws | rerank\n"
+                 "     ^");
     EXPECT_EQ(error.position(), 5U);
   }
 }

@@ -44,6 +44,6 @@ expect "$of_index" 2 'vicinal::best_first<vicinal::Scorer>\('      # the next re
 expect "$of_index" 2 'vicinal::best_first<vicinal::SpaceScorer>\('
 expect "$of_index" 1 'vicinal::greedy_descent<vicinal::Scorer>\('
 expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_floats<'
-expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_bytes\('
-expect "$of_quant" 1 'vicinal::\(anonymous namespace\)::score<0ul>\('  # any dimension; those for one dimension are unrolled
+expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_integers<'
+expect "$of_quant" 1 'vicinal::\(anonymous namespace\)::score<0ul, (false|true)>\('  # any dimension; those for one dimension are unrolled
 exit $failed

@@ -111,7 +111,7 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
     expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
                          "reserved bytes are not zero");
   }
-  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{7, 255}) {
+  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{8, 255}) {
     expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
   }
   for (const std::uint8_t metric : std::initializer_list<std::uint8_t>{3, 255}) {
@@ -157,7 +157,8 @@ TEST_F(CodeStoreCorruption, OfTheCodesLength) {
         kind, [](Sections& s) { s.codes.clear(); }, "codes", "");
     // Fewer bytes than the file has, more than it holds at this stride.
     expect_refused(
-        kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); }, kind == CodecKind::e4m3 ? "codec" : "codes",
+        kind, [](Sections& s) { put<std::uint64_t>(s, size_at, 1000); },
+        kind == CodecKind::e4m3 ? "codec" : "codes",
         kind == CodecKind::e4m3 ? "beyond what the file can hold" : "shorter than size x stride");
     expect_refused(
         kind, [](Sections& s) { put<std::uint64_t>(s, size_at, rows - 1); }, "codes", "expected");

@@ -19,7 +19,7 @@ struct CodecCase {
 
   [[nodiscard]] std::string name() const {
     std::string text(to_string(options.kind));
-    if (options.kind == CodecKind::i8)
+    if (is_integer(options.kind))
       text += std::string(options.centre ? "_centred" : "") + (options.rotate ? "_rotated" : "");
     return text + "_" + std::string(to_string(metric));
   }
@@ -32,7 +32,10 @@ inline std::vector<CodecCase> codec_cases() {
          {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4})
       cases.push_back({{kind, true, true, 0}, metric});
     for (const bool rotate : {false, true}) {
-      for (const bool centre : {false, true}) cases.push_back({{CodecKind::i8, rotate, centre, 7}, metric});
+      for (const bool centre : {false, true}) {
+        cases.push_back({{CodecKind::i8, rotate, centre, 7}, metric});
+        cases.push_back({{CodecKind::i4, rotate, centre, 7}, metric});
+      }
     }
   }
   return cases;
@@ -54,7 +57,7 @@ struct EncodedVector {
   std::vector<float> factors;
 };
 
-/// The factors that prepare_record() wants: for i8 the offset is that of l2, whatever the metric.
+/// The factors that prepare_record() wants: for integers the offset is that of l2, whatever the metric.
 inline std::vector<float> l2_factors(const Codec& codec, const EncodedVector& encoded) {
   if (!codec.has_factors()) return {0.0F, 0.0F};
   return {encoded.factors[0], codec.residual_norm(encoded.record.data(), encoded.factors[0])};

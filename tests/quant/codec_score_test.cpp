@@ -38,7 +38,7 @@ class CodecScores : public testing::TestWithParam<CodecCase> {
   static constexpr std::size_t documents = 60;
   static constexpr std::size_t queries = 20;
 
-  [[nodiscard]] static bool integer() { return GetParam().options.kind == CodecKind::i8; }
+  [[nodiscard]] static bool integer() { return is_integer(GetParam().options.kind); }
   [[nodiscard]] static Metric metric() { return GetParam().metric; }
   [[nodiscard]] static std::vector<float> as_scored(std::span<const float> vector) {
     return metric() == Metric::cosine ? unit(vector) : std::vector<float>(vector.begin(), vector.end());
@@ -47,10 +47,11 @@ class CodecScores : public testing::TestWithParam<CodecCase> {
 
 // The query that the byte kernels see: for l2 centred as the documents are, for ip and cosine not centred.
 std::vector<float> quantised_query(const CodecCase& which, const Codec& codec, std::span<const float> query) {
-  if (which.metric == Metric::l2) return EncodedVector(codec, query).decoded(codec);
   CodecOptions options = which.options;
-  options.centre = false;
-  const Codec plain = Codec::restore(options, which.metric, codec.dim(), {});
+  options.kind = CodecKind::i8;  // whatever the documents are
+  options.centre = options.centre && which.metric == Metric::l2;
+  const Codec plain = Codec::restore(options, which.metric, codec.dim(),
+                                     options.centre ? codec.mean() : std::span<const float>{});
   return EncodedVector(plain, query).decoded(plain);
 }
 
@@ -100,6 +101,7 @@ TEST_P(IntegerCodecScores, AreOffByTheQuerysQuantisationAtMost) {
     codec.prepare_query(asked[q], prepared);
     const std::vector<float> query = as_scored(asked[q]);
     CodecOptions options = GetParam().options;
+    options.kind = CodecKind::i8;
     options.centre = options.centre && metric() == Metric::l2;
     const Codec of_query =
         Codec::restore(options, metric(), dim, options.centre ? codec.mean() : std::span<const float>{});
@@ -170,7 +172,7 @@ TEST_P(CodecScores, AreTheSameInAnyCompany) {
 
 std::vector<CodecCase> integer_cases() {
   std::vector<CodecCase> cases = codec_cases();
-  std::erase_if(cases, [](const CodecCase& which) { return which.options.kind != CodecKind::i8; });
+  std::erase_if(cases, [](const CodecCase& which) { return !is_integer(which.options.kind); });
   return cases;
 }
 
@@ -236,7 +238,7 @@ TEST(CodecCosine, PutsAZeroVectorAtDistanceOne) {
     }
     const EncodedVector encoded(codec, zero);
     // A centred code stands for zero only to within half a scale a coordinate, and so does the query's.
-    const double tolerance = which.options.kind == CodecKind::i8 && which.options.centre
+    const double tolerance = is_integer(which.options.kind) && which.options.centre
                                  ? 0.5 * static_cast<double>(encoded.factors[0]) * std::sqrt(50.0) +
                                        0.5 / 127 * std::sqrt(50.0) * norm_of(codec.mean())
                                  : 0.0;

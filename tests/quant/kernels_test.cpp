@@ -98,6 +98,7 @@ TEST_P(KernelSet, HasANameAndEveryKernel) {
   EXPECT_FALSE(GetParam().name.empty());
   for (const FloatCase& which : float_cases) EXPECT_NE(GetParam().*which.kernel, nullptr) << which.name;
   EXPECT_NE(GetParam().bytes, nullptr);
+  EXPECT_NE(GetParam().nibbles, nullptr);
 }
 
 TEST_P(KernelSet, FloatsHaveTheBitsOfTheContract) {
@@ -201,6 +202,43 @@ TEST_P(KernelSet, BytesHaveTheBitsOfTheContract) {
       const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
         GetParam().bytes(query.data(), dim, block.records(ids), factors.data(), shift, weight, constant,
                          count, out);
+      };
+      expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(KernelSet, NibblesHaveTheBitsOfTheContract) {
+  std::vector<std::size_t> dims = dimensions();
+  for (std::size_t lines = 3; lines <= 17; ++lines) dims.push_back(lines * 128);
+  for (const std::size_t dim : dims) {
+    for (const std::size_t gap : {0UL, 1UL, 64UL}) {
+      RandomStream random(dim, gap + 100);
+      Array<std::int8_t> query((dim + 127) / 128 * 128);
+      for (std::size_t j = 0; j < dim; ++j)
+        query[j] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
+      const std::size_t bytes = (dim + 127) / 128 * 64;
+      const Block block(bytes, gap, gap % 64);
+      std::vector<float> factors(2 * record_count);
+      for (float& factor : factors) factor = static_cast<float>(random.next_unit());
+      std::vector<float> expected;
+      for (std::size_t i = 0; i < record_count; ++i) {
+        std::vector<std::uint8_t> record(dim);
+        for (auto& half : record) half = static_cast<std::uint8_t>(random.next_below(16));
+        // What lies beyond the last element is multiplied with zeros, so it may be anything.
+        for (std::size_t byte = 0; byte < bytes; ++byte) {
+          const std::size_t low = byte / 64 * 128 + byte % 64;
+          const std::size_t first = low < dim ? record[low] : random.next_below(16);
+          const std::size_t second = low + 64 < dim ? record[low + 64] : random.next_below(16);
+          block.record(i)[byte] = static_cast<std::byte>(first | second << 4U);
+        }
+        expected.push_back(
+            expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F, 3.0F));
+      }
+      const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
+        GetParam().nibbles(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, count,
+                           out);
       };
       expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
       if (HasFatalFailure()) return;
