@@ -112,6 +112,11 @@ class Group {
     }
     std::vector<std::size_t> again;
     for (std::size_t m = 0; m < members.size(); ++m) {
+      // Past a deadline the answers so far are finished; who cancels does not want them, and with a large k they take long.
+      if (control_.stop.stop_requested()) {
+        work.stop = StopReason::cancelled;
+        return;
+      }
       const std::vector<Approximate>& shortlist = shortlists[m].finish();
       if (shortlists[m].overflowed()) {
         again.push_back(members[m]);

@@ -23,6 +23,13 @@ bool is_word(char c) {
 bool continues_utf8(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
 // The reason, the spec on one line, and a caret under the character at `position`.
+// In quotes; control characters as numbers, so that a message is whole and shows on a terminal what there is.
+std::string quoted(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character.front());
+  if (first < 0x20 || first == 0x7F) return fmt::format("'\\x{:02x}'", first);
+  return fmt::format("'{}'", character);
+}
+
 std::string describe(std::string_view spec, std::size_t position, const std::string& reason) {
   std::string line(spec);
   for (char& c : line) {
@@ -105,7 +112,7 @@ class Tokens {
       default:
         if (!is_word(spec_[next_])) {
           while (end < spec_.size() && continues_utf8(spec_[end])) ++end;
-          fail(next_, fmt::format("unexpected character '{}'", spec_.substr(next_, end - next_)));
+          fail(next_, fmt::format("unexpected character {}", quoted(spec_.substr(next_, end - next_))));
         }
         while (end < spec_.size() && is_word(spec_[end])) ++end;
         token_.kind = Token::Kind::word;

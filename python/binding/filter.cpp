@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "threads.hpp"
+
 namespace nb = nanobind;
 
 namespace vicinal::python {
@@ -36,6 +38,7 @@ Filter PythonFilter::filter() {
 bool PythonFilter::ask(Id id) {
   if (failed_.stop_requested()) return false;
   const nb::gil_scoped_acquire acquired;
+  const InlineScope scope;
   try {
     const nb::object answer = callable_(id);
     const int truth = PyObject_IsTrue(answer.ptr());

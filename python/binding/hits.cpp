@@ -4,7 +4,10 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <string>
+
+#include "arguments.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -26,16 +29,19 @@ nb::object view_of(nb::handle self, const T* values, const Hits& hits, bool per_
 }
 
 nb::object ids(nb::handle self) {
+  require_content(self);
   const auto& hits = nb::cast<const Hits&>(self);
   return view_of(self, hits.neighbors.ids().data(), hits, false);
 }
 
 nb::object distances(nb::handle self) {
+  require_content(self);
   const auto& hits = nb::cast<const Hits&>(self);
   return view_of(self, hits.neighbors.distances().data(), hits, false);
 }
 
 nb::object counts(nb::handle self) {
+  require_content(self);
   const auto& hits = nb::cast<const Hits&>(self);
   if (hits.one_dimensional) return nb::int_(hits.neighbors.counts()[0]);
   return view_of(self, hits.neighbors.counts().data(), hits, true);
@@ -79,7 +85,7 @@ std::string represent(const Hits& hits) {
 }  // namespace
 
 void bind_hits(nb::module_& module) {
-  nb::class_<Hits>(module, "Hits",
+  nb::class_<Hits>(module, "Hits", nb::is_final(),
                    "What a search found. Unpacks as ``ids, distances = hits``; a query of one dimension has "
                    "results of one\n"
                    "dimension. Rows ascend by (distance, id); where fewer than k were found they end in id "

@@ -19,10 +19,10 @@
 
 #include "vicinal/index/index.hpp"
 #include "vicinal/tools/formatting.hpp"
+#include "arguments.hpp"
 #include "filter.hpp"
 #include "hits.hpp"
 #include "interruptible.hpp"
-#include "paths.hpp"
 #include "rows.hpp"
 #include "threads.hpp"
 
@@ -34,26 +34,20 @@ namespace {
 
 using IdArray = nb::ndarray<const Id, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-std::size_t checked_k(std::int64_t k) {
-  if (k < 1) throw InvalidArgument(fmt::format("k is {}, expected at least 1", k));
-  return static_cast<std::size_t>(k);
+// Nothing given: 0, which stands for the default.
+std::size_t optional_number(nb::handle value, const char* name, std::uint64_t most) {
+  return value.is_none() ? 0 : whole_number(value, name, 1, most);
 }
 
-std::size_t checked_threads(std::optional<std::int64_t> threads) {
-  if (!threads) return 0;
-  if (*threads < 1) throw InvalidArgument(fmt::format("threads is {}, expected at least 1", *threads));
-  return static_cast<std::size_t>(*threads);
-}
-
-std::size_t checked_effort(std::optional<std::int64_t> effort) {
-  if (!effort) return 0;
-  if (*effort < 1) throw InvalidArgument(fmt::format("effort is {}, expected at least 1", *effort));
-  return static_cast<std::size_t>(*effort);
-}
+// More results than there are vectors are possible, padded, but not without bound.
+constexpr std::uint64_t always_possible_k = 1'000'000;
+constexpr std::uint64_t most_threads = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t most_effort =
+    std::numeric_limits<std::uint64_t>::max();  // the library says what it takes
 
 Index build(nb::handle base, const std::string& spec, const std::string& metric, std::optional<IdArray> ids,
-            std::uint64_t seed, std::optional<std::int64_t> threads, bool calibrate,
-            nb::handle calibration_queries, nb::handle progress) {
+            std::uint64_t seed, nb::handle threads, bool calibrate, nb::handle calibration_queries,
+            nb::handle progress) {
   const BorrowedRows rows(base, "base", false);
   std::optional<BorrowedRows> queries;
   IndexOptions options;
@@ -61,16 +55,19 @@ Index build(nb::handle base, const std::string& spec, const std::string& metric,
   options.calibrate = calibrate;
   if (!calibration_queries.is_none()) {
     queries.emplace(calibration_queries, "calibration queries", false);
+    if (queries->view().rows() == 0)
+      throw InvalidArgument("calibration queries have no rows, expected at least 1");
     options.calibration_queries = queries->view();
   }
   if (ids) options.ids = {ids->data(), ids->size()};
   const Metric parsed = parse_metric(metric);
-  const std::size_t pool = checked_threads(threads);
+  const std::size_t pool = optional_number(threads, "threads", most_threads);
+  const ExecutorRef pool_executor = executor(pool);
   Index index;
   run_interruptibly(
       [&](const Job& job) {
         BuildControl control;
-        control.executor = executor(pool);
+        control.executor = pool_executor;
         control.stop = job.stop;
         control.progress = job.report;
         index = Index::build(rows.view(), spec, parsed, options, control);
@@ -80,10 +77,7 @@ Index build(nb::handle base, const std::string& spec, const std::string& metric,
 }
 
 // Answers take memory that is written to at once, so that a k beyond reason would end the process, not raise: asked beforehand.
-void require_room(std::size_t k, std::size_t queries, std::size_t size) {
-  const std::size_t most = std::max<std::size_t>(size, 1'000'000);
-  if (k > most)
-    throw InvalidArgument(fmt::format("k is {}, expected at most {}: the index holds {}", k, most, size));
+void require_room(std::size_t k, std::size_t queries) {
   const double bytes = static_cast<double>(queries) * static_cast<double>(k) * (sizeof(Id) + sizeof(float));
   const double memory =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
@@ -94,31 +88,32 @@ void require_room(std::size_t k, std::size_t queries, std::size_t size) {
   }
 }
 
-// A search of about this many multiplications or fewer is over before anybody could want to interrupt it.
-constexpr double short_work = 1e9;
+// A search of about this many multiplications or fewer, some 50 ms, is over before anybody could want to interrupt it.
+constexpr double short_work = 1e8;
 
-// Roughly what a search costs at most: a graph reads a few thousand vectors, an exact scan all of them.
-double work_bound(const Index& index, std::size_t queries) {
+// Roughly what a search costs: a graph reads a few thousand vectors, an exact scan all of them, and a result takes part in several
+// comparisons until it is in its place.
+double work_bound(const Index& index, std::size_t queries, std::size_t k) {
   const bool scan = std::holds_alternative<FlatOptions>(index.spec().index);
   const double rows = static_cast<double>(index.size());
-  return static_cast<double>(queries) * static_cast<double>(index.dim()) *
-         (scan ? rows : std::min(rows, 1e5));
+  const double read = scan ? rows : std::min(rows, 2e4);
+  const double kept = 100 * std::min(static_cast<double>(k), rows);
+  return static_cast<double>(queries) * (static_cast<double>(index.dim()) * read + kept);
 }
 
-nb::object search(const Index& index, nb::handle queries, std::int64_t k, std::optional<double> recall,
-                  std::optional<std::int64_t> effort, nb::handle filter, std::optional<std::int64_t> threads,
-                  std::optional<double> timeout, std::optional<std::int64_t> max_distances) {
+nb::object search(const Index& index, nb::handle queries, nb::handle k, std::optional<double> recall,
+                  nb::handle effort, nb::handle filter, nb::handle threads, std::optional<double> timeout,
+                  nb::handle max_distances) {
   const BorrowedRows rows(queries, "queries", true);
   Hits hits;
   hits.one_dimensional = rows.one_dimensional();
-  const std::size_t wanted = checked_k(k);
-  Index::Params params{{checked_effort(effort), recall}};
+  const std::size_t wanted = whole_number(k, "k", 1, std::max<std::size_t>(index.size(), always_possible_k));
+  const Index::Params params{{optional_number(effort, "effort", most_effort), recall}};
   SearchControl control;
   control.stats = &hits.stats;
-  if (max_distances) {
-    if (*max_distances < 1)
-      throw InvalidArgument(fmt::format("max_distances is {}, expected at least 1", *max_distances));
-    control.max_distances = static_cast<std::uint64_t>(*max_distances);
+  if (!max_distances.is_none()) {
+    control.max_distances =
+        whole_number(max_distances, "max_distances", 1, std::numeric_limits<std::uint64_t>::max());
   }
   if (timeout) {
     if (!(*timeout >= 0)) throw InvalidArgument(fmt::format("timeout is {} s, expected 0 or more", *timeout));
@@ -126,17 +121,20 @@ nb::object search(const Index& index, nb::handle queries, std::int64_t k, std::o
     control.deadline =
         SearchControl::Clock::now() + std::chrono::duration_cast<SearchControl::Clock::duration>(limit);
   }
-  const std::size_t pool = checked_threads(threads);
+  const std::size_t pool = optional_number(threads, "threads", most_threads);
   const std::size_t count = rows.view().rows();
+  // Before room for the answers is made; the values are looked at later.
+  validate_batch(rows.view().rows_from(0, 0), index.dim(), "queries");
   PythonFilter rule(filter, index);
   control.filter = rule.filter();
-  require_room(wanted, count, index.size());
+  require_room(wanted, count);
+  const ExecutorRef pool_executor = count > 1 ? executor(pool) : ExecutorRef();
   const auto run = [&] {
     hits.neighbors = Neighbors(count, wanted);
-    if (count > 1) control.executor = executor(pool);
+    control.executor = pool_executor;
     index.search(rows.view(), hits.neighbors.view(), params, control);
   };
-  if (rule.calls_python() || work_bound(index, count) > short_work) {
+  if (rule.calls_python() || work_bound(index, count, wanted) > short_work) {
     run_interruptibly([&](const Job& job) {
       // Whichever asks first to stop: a signal, or a filter that raised.
       std::stop_source stop;
@@ -155,6 +153,7 @@ nb::object search(const Index& index, nb::handle queries, std::int64_t k, std::o
 }
 
 nb::object ids(nb::handle self) {
+  require_content(self);
   const auto& index = nb::cast<const Index&>(self);
   if (index.ids().empty()) return nb::none();
   const std::size_t shape[] = {index.ids().size()};
@@ -163,6 +162,7 @@ nb::object ids(nb::handle self) {
 }
 
 nb::object reconstruct(nb::handle self, std::optional<IdArray> wanted) {
+  require_content(self);
   const auto& index = nb::cast<const Index&>(self);
   std::vector<Id> all;
   std::span<const Id> ids;
@@ -188,19 +188,19 @@ nb::object reconstruct(nb::handle self, std::optional<IdArray> wanted) {
 }
 
 // Seconds that the same searches take called from C++, for the benchmark of the binding: all rows as one batch, or one by one.
-double time_searches(const Index& index, nb::handle queries, std::int64_t k, std::int64_t effort,
+double time_searches(const Index& index, nb::handle queries, std::size_t k, std::size_t effort,
                      bool one_by_one) {
   const BorrowedRows rows(queries, "queries", false);
   const std::size_t count = rows.view().rows();
   const std::size_t batch = one_by_one ? 1 : count;
-  const IndexSearchOptions options{checked_effort(effort), {}};
+  const IndexSearchOptions options{effort, {}};
   const nb::gil_scoped_release released;
   const auto start = SearchControl::Clock::now();
   for (std::size_t first = 0; first < count; first += batch) {
     SearchStats stats;
     SearchControl control;
     control.stats = &stats;
-    const Neighbors found = index.search(rows.view().rows_from(first, batch), checked_k(k), options, control);
+    const Neighbors found = index.search(rows.view().rows_from(first, batch), k, options, control);
   }
   return std::chrono::duration<double>(SearchControl::Clock::now() - start).count();
 }

@@ -14,25 +14,17 @@
 #include "vicinal/index/spec.hpp"
 #include "vicinal/quant/kernels.hpp"
 #include "vicinal/tools/command_line.hpp"
+#include "arguments.hpp"
+#include "errors.hpp"
 #include "hits.hpp"
 #include "index.hpp"
 #include "interruptible.hpp"
-#include "paths.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace vicinal::python {
 namespace {
-
-// The same words as in C++, in the classes that Python's users catch.
-void bind_errors(nb::module_& module) {
-  nb::object invalid = nb::exception<InvalidArgument>(module, "InvalidArgument", PyExc_ValueError);
-  nb::exception<SpecError>(module, "SpecError", invalid.ptr());
-  nb::exception<Unsupported>(module, "Unsupported", PyExc_ValueError);
-  nb::exception<IoError>(module, "IoError", PyExc_OSError);
-  nb::exception<CorruptFile>(module, "CorruptFile", PyExc_OSError);
-}
 
 using IdMatrixArray = nb::ndarray<const Id, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 

@@ -26,6 +26,8 @@ void abandon_threads() {
   pools = new Pools;
 }
 
+thread_local int inline_scopes = 0;
+
 const int registered = pthread_atfork(nullptr, nullptr, &abandon_threads);
 
 }  // namespace
@@ -33,11 +35,14 @@ const int registered = pthread_atfork(nullptr, nullptr, &abandon_threads);
 ExecutorRef executor(std::size_t threads) {
   static_cast<void>(registered);
   if (threads == 0) threads = tools::usable_threads();
-  if (threads == 1 || orphaned) return {};
+  if (threads == 1 || orphaned || inline_scopes != 0) return {};
   const std::lock_guard lock(pools->mutex);
   std::unique_ptr<ThreadPool>& pool = pools->by_size[threads];
   if (pool == nullptr) pool = std::make_unique<ThreadPool>(threads);
   return *pool;
 }
+
+InlineScope::InlineScope() { ++inline_scopes; }
+InlineScope::~InlineScope() { --inline_scopes; }
 
 }  // namespace vicinal::python

@@ -77,8 +77,8 @@ def float_rows(given: Any, what: str, allow_vector: bool) -> np.ndarray:
 
 
 def integers_or_mask(given: Any, what: str) -> Any:
-    """`given` as an array, of int64 where it is an empty list; refuses integers that NumPy makes floats or objects of. Whether the
-    result is of integers or of booleans is for the caller to check."""
+    """`given` as an array, of int64 where it is an empty list; refuses integers that NumPy makes floats or objects of. The caller
+    checks that the result is of integers or of booleans."""
     try:
         array = np.asarray(given)
     except ValueError as error:

@@ -22,7 +22,7 @@ pip=("$environment/bin/python" -m pip --disable-pip-version-check --quiet)
 
 cd "$environment"
 # What every Linux with this C library has; everything else the extension needs must lie beside it.
-system='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+)(-x86-64)?\.so'
+system='^(linux-vdso|/lib(64)?/ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+)(-x86-64)?\.so'
 module=$(bin/python -c 'import vicinal._vicinal as m; print(m.__file__)')
 foreign=$(ldd "$module" | awk '{ print $1, $3 }' | grep -Ev "$system" | grep -Fv "$environment" || true)
 if [ -n "$foreign" ]; then

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import struct
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import numpy as np
 import pytest
 
 import vicinal
-from vicinal import CorruptFile, InvalidArgument, IoError, SpecError, WrongType
+from vicinal import InvalidArgument, SpecError, WrongType
 
 
 @pytest.fixture(autouse=True)
@@ -172,10 +169,10 @@ def test_ids(ids: Any, kind: type[Exception], text: str, base: Any) -> None:
         vicinal.build(base[:3], "flat", metric="l2", ids=ids)
 
 
-BUILD_OPTIONS: list[tuple[dict[str, Any], Any, str]] = [
+BUILD_OPTIONS: list[tuple[dict[str, Any], Any, str | None]] = [
     ({"metric": "euclidean"}, InvalidArgument, "unknown metric 'euclidean'; expected l2, ip or cosine"),
     ({"metric": None}, TypeError, "None"), ({"metric": 3}, TypeError, "int"),
-    ({"spec": None}, TypeError, "None"), ({"spec": 7}, TypeError, "int"), ({"spec": "\ud800"}, (TypeError, SpecError), ""),
+    ({"spec": None}, TypeError, "None"), ({"spec": 7}, TypeError, "int"), ({"spec": "\ud800"}, (TypeError, SpecError), None),
     ({"seed": -1}, InvalidArgument, "seed is -1, expected 0 to"),
     ({"seed": 2**64}, InvalidArgument, f"seed is {2**64}, expected 0 to"),
     ({"seed": 1.5}, WrongType, "seed is 1.5, expected an integer"),
@@ -193,7 +190,7 @@ BUILD_OPTIONS: list[tuple[dict[str, Any], Any, str]] = [
 
 
 @pytest.mark.parametrize(("options", "kind", "text"), BUILD_OPTIONS, ids=lambda value: repr(value)[:40])
-def test_build_options(options: dict[str, Any], kind: Any, text: str, base: Any) -> None:
+def test_build_options(options: dict[str, Any], kind: Any, text: str | None, base: Any) -> None:
     with pytest.raises(kind, match=text):
         vicinal.build(base, **{"spec": "hnsw", "metric": "l2", **options})
 
@@ -231,85 +228,7 @@ def test_a_null_byte_in_a_spec() -> None:
     assert len(str(caught.value).split("\n")) == 3, "the message goes on after the null byte"
 
 
-class TestFiles:
-    def test_truncated(self, saved: Path) -> None:
-        data = saved.read_bytes()
-        for length in (0, 1, 100, 191, 192, len(data) // 2, len(data) - 64, len(data) - 1):
-            saved.write_bytes(data[:length])
-            for read in (vicinal.open, lambda path: vicinal.open(path, mmap=True), vicinal.verify):
-                with pytest.raises(CorruptFile, match=f"^{re.escape(str(saved))}: ..."):
-                    read(saved)
-
-    def test_any_altered_byte_is_found(self, saved: Path) -> None:
-        data = saved.read_bytes()
-        for position in np.random.default_rng(0).integers(0, len(data), 60).tolist() + list(range(0, 128, 5)):
-            altered = bytearray(data)
-            altered[position] ^= 1 << position % 8
-            saved.write_bytes(altered)
-            with pytest.raises((CorruptFile, vicinal.Unsupported)):
-                vicinal.open(saved)
-            with pytest.raises((CorruptFile, vicinal.Unsupported)):
-                vicinal.verify(saved)
-            try:  # Mapped, checksums of content are left out; what opens answers.
-                assert vicinal.open(saved, mmap=True).search(np.zeros(24, np.float32), 3).ids.shape == (3,)
-            except (CorruptFile, vicinal.Unsupported):
-                pass
-
-    def test_something_else(self, tmp_path: Path) -> None:
-        path = tmp_path / "other"
-        path.write_bytes(os.urandom(1000))
-        with pytest.raises(CorruptFile, match="other: "):
-            vicinal.open(path)
-
-    def test_newer_version(self, saved: Path, checksum: Callable[[bytes], int]) -> None:
-        data = bytearray(saved.read_bytes())
-        data[12:14] = struct.pack("<H", 2)
-        data[120:128] = struct.pack("<Q", checksum(bytes(data[:120])))
-        saved.write_bytes(data)
-        with pytest.raises(vicinal.Unsupported, match="version 2"):
-            vicinal.open(saved)
-
-    def test_paths(self, tmp_path: Path, flat: vicinal.Index) -> None:
-        for read in (vicinal.open, vicinal.verify, vicinal.Collection.open):
-            with pytest.raises(IoError, match=f"cannot read {re.escape(str(tmp_path))}: it is a directory"):
-                read(tmp_path)
-            with pytest.raises(IoError, match="missing: No such file"):
-                read(tmp_path / "missing")
-            with pytest.raises(TypeError, match="int"):
-                read(3)  # type: ignore[arg-type]
-            with pytest.raises(TypeError, match="None"):
-                read(None)  # type: ignore[arg-type]
-            with pytest.raises(ValueError, match="null byte"):
-                read("a\0b")
-        with pytest.raises(IoError, match="it is a directory"):
-            flat.save(tmp_path)
-        with pytest.raises(IoError, match="No such file or directory"):
-            flat.save(tmp_path / "missing" / "index.vcn")
-        with pytest.raises(IoError, match="not a regular file"):
-            flat.save("/dev/full")
-        with pytest.raises(IoError, match="File name too long"):
-            flat.save(tmp_path / ("x" * 300))
-
-    def test_unwritable_folder(self, tmp_path: Path, flat: vicinal.Index) -> None:
-        folder = Path("/proc") if os.geteuid() == 0 else tmp_path / "locked"  # root may write everywhere else
-        if os.geteuid() != 0:
-            folder.mkdir(mode=0o500)
-        with pytest.raises(IoError, match=str(folder)):
-            flat.save(folder / "index.vcn")
-
-    def test_a_failed_save_leaves_the_old_file(self, saved: Path, flat: vicinal.Index) -> None:
-        before = saved.read_bytes()
-        with pytest.raises(IoError):
-            flat.save(saved / "below")
-        assert saved.read_bytes() == before and [entry.name for entry in saved.parent.iterdir()] == [saved.name]
-
-    @pytest.fixture
-    def checksum(self) -> Callable[[bytes], int]:
-        xxhash = pytest.importorskip("xxhash")
-        return lambda data: int(xxhash.xxh3_64_intdigest(data))
-
-
-FILTERS: list[tuple[Any, type[Exception], str]] = [
+FILTERS: list[tuple[Any, type[Exception], str | None]] = [
     (np.ones(599, bool), InvalidArgument, "the filter mask has 599 values for 600 vectors, expected one each"),
     (np.ones((600, 1), bool), InvalidArgument, r"the filter mask has shape \(600, 1\), expected one dimension"),
     (np.ones(600), WrongType, "filter ids are float64, expected integers"),
@@ -317,13 +236,15 @@ FILTERS: list[tuple[Any, type[Exception], str]] = [
     ([1, 2**63], InvalidArgument, f"filter ids hold {2**63}, expected"),
     ("abc", WrongType, "filter ids are str.*, expected integers"),
     (3, InvalidArgument, r"filter ids have shape \(\), expected one dimension"), ({1, 2}, WrongType, "filter ids are object"),
-    (lambda name: 1 / 0, ZeroDivisionError, ""), (lambda: True, TypeError, "positional argument"),
-    (lambda name: np.ones(2), ValueError, "truth value"), (lambda name: [][name], IndexError, ""),
+    (lambda name: 1 / 0, ZeroDivisionError, None), (lambda: True, TypeError, "positional argument"),
+    (lambda name: np.ones(2), ValueError, "truth value"), (lambda name: [][name], IndexError, None),
 ]
 
 
 @pytest.mark.parametrize(("rule", "kind", "text"), FILTERS, ids=lambda value: repr(value)[:30])
-def test_filters(rule: Any, kind: type[Exception], text: str, flat: vicinal.Index, graph: vicinal.Index, queries: Any) -> None:
+def test_filters(
+    rule: Any, kind: type[Exception], text: str | None, flat: vicinal.Index, graph: vicinal.Index, queries: Any
+) -> None:
     for index in (flat, graph):
         for threads in (1, 2):
             with pytest.raises(kind, match=text):
@@ -332,12 +253,14 @@ def test_filters(rule: Any, kind: type[Exception], text: str, flat: vicinal.Inde
             index.search(queries[0], 5, filter=rule)
 
 
-@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), StopIteration("end")])
-def test_what_a_filter_raises_comes_out(raised: BaseException, flat: vicinal.Index, queries: Any) -> None:
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, StopIteration])
+def test_what_a_filter_raises_comes_out(kind: type[BaseException], flat: vicinal.Index, queries: Any) -> None:
+    raised = kind("end")
+
     def rule(name: int) -> bool:
         raise raised
 
-    with pytest.raises(type(raised)) as caught:
+    with pytest.raises(kind) as caught:
         flat.search(queries, 5, filter=rule)
     assert caught.value is raised
 

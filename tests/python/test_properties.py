@@ -52,7 +52,8 @@ NUMBERS = st.one_of(
 )
 JUNK = st.one_of(
     ARRAYS.flatmap(_views), (FLOATS | SMALL).flatmap(_views), NUMBERS,
-    st.lists(st.integers() | st.floats() | st.text(max_size=2), max_size=4), st.lists(st.lists(st.integers(-9, 9), max_size=4), max_size=4),
+    st.lists(st.integers() | st.floats() | st.text(max_size=2), max_size=4),
+    st.lists(st.lists(st.integers(-9, 9), max_size=4), max_size=4),
     st.binary(max_size=20), st.dictionaries(st.text(), st.integers()),
     st.just(object()), st.just(int), st.sets(st.integers()),
 )
