@@ -16,6 +16,7 @@ import difflib
 import io
 import multiprocessing
 import os
+import signal
 import shlex
 import subprocess
 import sys
@@ -181,6 +182,7 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="write what was printed into the text blocks")
     parser.add_argument("pages", nargs="+", type=Path, metavar="FILE")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs, and then in every page
     status = 0
     for page in arguments.pages:
         try:
