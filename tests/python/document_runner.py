@@ -16,8 +16,8 @@ import difflib
 import io
 import multiprocessing
 import os
-import signal
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
