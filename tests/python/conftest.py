@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any, Callable
 
@@ -13,6 +14,9 @@ import vicinal
 from vicinal import _arrays
 
 Floats = npt.NDArray[np.float32]
+
+# A shell starts background jobs with SIGINT ignored, and what is ignored stays so in every child: Ctrl-C would do nothing at all.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def exact_distances(base: Floats, queries: Floats, metric: str) -> npt.NDArray[np.float64]:

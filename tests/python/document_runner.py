@@ -17,6 +17,7 @@ import io
 import multiprocessing
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -181,6 +182,7 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="write what was printed into the text blocks")
     parser.add_argument("pages", nargs="+", type=Path, metavar="FILE")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs, and then in every page
     status = 0
     for page in arguments.pages:
         try:
