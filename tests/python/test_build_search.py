@@ -15,7 +15,8 @@ import vicinal
 
 SPECS = [
     "flat", "f16 | flat", "bf16 | flat", "i8 | flat", "i8 | flat | rerank(f32, 4x)", "hnsw", "f16 | hnsw", "bf16 | hnsw",
-    "i8 | hnsw", "i8 | hnsw | rerank(f16, 3x)", "i8 | hnsw(m=8, efc=60) | rerank(f32, 2x)",
+    "i8 | hnsw", "i8 | hnsw | rerank(f16, 3x)", "i8 | hnsw(m=8, efc=60) | rerank(f32, 2x)", "i4 | hnsw | rerank(f32, 4x)",
+    "e3m4 | flat", "e4m3 | hnsw | rerank(f32, 3x)",
 ]
 METRICS = ["l2", "ip", "cosine"]
 
@@ -29,7 +30,7 @@ def test_against_numpy(spec: str, metric: str, base: Any, queries: Any, oracle: 
     truth = np.argsort(exact, axis=1, kind="stable")[:, :10]
     assert hits.ids.dtype == np.int64 and hits.distances.dtype == np.float32
     assert hits.ids.shape == hits.distances.shape == (15, 10)
-    if "i8" not in spec or "f32" in spec:
+    if not spec.startswith(("i8", "e3m4")) or "f32" in spec:
         tolerance = 2e-2 if "bf16" in spec else 1e-5 if spec in ("flat", "hnsw") or "rerank(f32" in spec else 2e-3
         scale = np.abs(exact).max()
         np.testing.assert_allclose(

@@ -1,0 +1,223 @@
+// Vectors to records and back.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/quant/codec_parts.hpp"
+#include "vicinal/quant/float16.hpp"
+
+namespace vicinal {
+
+namespace {
+
+// Below this, 65,536 squares and what the kernels make of them stay finite, so that a distance is never NaN.
+constexpr float largest_byte_value = 0x1.0p54F;
+
+}  // namespace
+
+// The largest magnitude of a residual that is about to become bytes.
+float require_byte_range(std::span<const float> residual, std::string_view codec, const char* what) {
+  const float largest = largest_magnitude(residual);
+  if (largest <= largest_byte_value) return largest;
+  throw InvalidArgument(std::string(what) + " has values up to " + std::to_string(largest) +
+                        " after centring and rotation, " + std::string(codec) + " holds at most " +
+                        std::to_string(largest_byte_value));
+}
+
+void Codec::encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const {
+  const float largest = require_byte_range(residual, to_string(kind()), "the vector");
+  const float scale = largest / largest_code;
+  const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
+  auto* bytes = reinterpret_cast<std::uint8_t*>(record);
+  for (std::size_t j = 0; j < residual.size(); ++j) {
+    bytes[j] = static_cast<std::uint8_t>(static_cast<std::int32_t>(round_to_integer(residual[j] * inverse)) +
+                                         byte_zero);
+  }
+  std::memset(bytes + residual.size(), byte_zero, stride_ - residual.size());
+  factors[0] = scale;
+  factors[1] = metric_ == Metric::l2 ? residual_norm(record, scale) : 0.0F;
+}
+
+namespace {
+
+// Codes -7 to 7 of x / scale, clipped; how far what they stand for is from x, squared; and the sums of the best scale for them.
+struct NibbleFit {
+  float error = 0;
+  float product = 0;  // of x and codes
+  float squares = 0;  // of codes
+
+  NibbleFit(std::span<const float> x, float inverse) {
+    // Sixteen sums side by side: an order of its own, the same everywhere, and one that compilers turn into SIMD.
+    constexpr std::size_t lanes = 16;
+    float products[lanes] = {};
+    float code_squares[lanes] = {};
+    const std::size_t whole = x.size() / lanes * lanes;
+    for (std::size_t j = 0; j < whole; j += lanes) {
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        const float code = nibble(x[j + lane], inverse);
+        products[lane] += x[j + lane] * code;
+        code_squares[lane] += code * code;
+      }
+    }
+    for (std::size_t j = whole; j < x.size(); ++j) {
+      const float code = nibble(x[j], inverse);
+      products[j - whole] += x[j] * code;
+      code_squares[j - whole] += code * code;
+    }
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      product += products[lane];
+      squares += code_squares[lane];
+    }
+    // |x - s c|^2 = |x|^2 - <x, c>^2 / <c, c> at the best scale s = <x, c> / <c, c>; |x|^2 is the same for all.
+    error = squares > 0 ? -(product / squares) * product : 0.0F;
+  }
+  static float nibble(float x, float inverse) {
+    // Clipped as integers: compilers turn comparisons of floats into branches, which takes several times as long.
+    const auto code = static_cast<std::int32_t>(round_to_integer(x * inverse));
+    const std::int32_t above = code < -7 ? -7 : code;
+    return static_cast<float>(above > 7 ? 7 : above);
+  }
+};
+
+}  // namespace
+
+// The largest value need not be representable: with 15 steps it pays to clip a few and have finer steps for the many. Of eight
+// step widths the best is taken, then the scale that fits its codes best.
+void Codec::encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const {
+  const float largest = require_byte_range(residual, to_string(kind()), "the vector");
+  auto* bytes = reinterpret_cast<std::uint8_t*>(record);
+  std::memset(bytes, nibble_zero * 17, stride_);
+  factors[0] = 0;
+  factors[1] = 0;
+  if (largest / 7.0F <= std::numeric_limits<float>::min()) return;
+  // Scaled to at most 1, so that no square overflows or vanishes.
+  constexpr std::size_t steps = 8;
+  float best_inverse = 0;
+  float best_error = std::numeric_limits<float>::infinity();
+  const float unit = 1.0F / largest;
+  for (float& value : residual) value *= unit;
+  for (std::size_t step = 0; step < steps; ++step) {
+    const float inverse = 7.0F + static_cast<float>(step);
+    const NibbleFit fit(residual, inverse);
+    if (fit.error < best_error) {
+      best_error = fit.error;
+      best_inverse = inverse;
+    }
+  }
+  const NibbleFit fit(residual, best_inverse);
+  const auto half = [&](std::size_t j) {
+    return static_cast<std::uint8_t>(static_cast<std::int32_t>(NibbleFit::nibble(residual[j], best_inverse)) +
+                                     nibble_zero);
+  };
+  for (std::size_t line = 0; line < dim_; line += 128, bytes += 64) {
+    const std::size_t low = std::min<std::size_t>(64, dim_ - line);
+    const std::size_t high = std::min<std::size_t>(128, dim_ - line) - low;
+    for (std::size_t j = 0; j < low; ++j)
+      bytes[j] = static_cast<std::uint8_t>(nibble_zero << 4U | half(line + j));
+    for (std::size_t j = 0; j < high; ++j)
+      bytes[j] = static_cast<std::uint8_t>(half(line + 64 + j) << 4U | (bytes[j] & 15));
+  }
+  factors[0] = fit.product / fit.squares * largest;
+  factors[1] = metric_ == Metric::l2 ? residual_norm(record, factors[0]) : 0.0F;
+}
+
+void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
+  const auto* values = source.data();
+  // In double, where no float times a power of two rounds or leaves the range.
+  const double factor = std::ldexp(1.0, -exponent_);
+  with_format(kind(), [&](auto format) {
+    for (std::size_t j = 0; j < dim_; ++j) {
+      const auto scaled = static_cast<float>(static_cast<double>(values[j]) * factor);
+      record[j] = std::byte{f32_to_f8<format()>(scaled)};
+    }
+  });
+}
+
+void Codec::encode(std::span<const float> vector, std::byte* record, float* factors,
+                   std::span<float> scratch) const {
+  std::span<const float> source = vector;
+  if (metric_ == Metric::cosine) {
+    normalise(vector, scratch);
+    source = scratch;
+  }
+  switch (kind()) {
+    case CodecKind::f32: std::memcpy(record, source.data(), stride_); return;
+    case CodecKind::f16:
+    case CodecKind::bf16: {
+      for (std::size_t j = 0; j < dim_; ++j) {
+        const std::uint16_t code = kind() == CodecKind::f16 ? f32_to_f16(source[j]) : f32_to_bf16(source[j]);
+        if ((code & 0x7FFFU) >= (kind() == CodecKind::f16 ? 0x7C00U : 0x7F80U)) {
+          throw InvalidArgument("value " + std::to_string(source[j]) + " in column " + std::to_string(j) +
+                                " is beyond what " + std::string(to_string(kind())) + " can hold");
+        }
+        std::memcpy(record + j * sizeof(code), &code, sizeof(code));
+      }
+      return;
+    }
+    case CodecKind::e4m3:
+    case CodecKind::e5m2:
+    case CodecKind::e3m4: encode_float8(source, record); return;
+    case CodecKind::i8:
+    case CodecKind::i4: {
+      if (mean_.empty()) {
+        if (source.data() != scratch.data()) std::copy(source.begin(), source.end(), scratch.begin());
+      } else {
+        for (std::size_t j = 0; j < dim_; ++j) scratch[j] = source[j] - mean_[j];
+      }
+      if (rotation_) rotation_->apply(scratch);
+      if (kind() == CodecKind::i8) {
+        encode_bytes(scratch, record, factors);
+      } else {
+        encode_nibbles(scratch, record, factors);
+      }
+      return;
+    }
+  }
+}
+
+void Codec::decode(const std::byte* record, const float* factors, std::span<float> out) const {
+  switch (kind()) {
+    case CodecKind::f32: std::memcpy(out.data(), record, stride_); return;
+    case CodecKind::f16:
+    case CodecKind::bf16:
+      for (std::size_t j = 0; j < dim_; ++j) {
+        std::uint16_t code = 0;
+        std::memcpy(&code, record + j * sizeof(code), sizeof(code));
+        out[j] = kind() == CodecKind::f16 ? f16_to_f32(code) : bf16_to_f32(code);
+      }
+      return;
+    case CodecKind::e4m3:
+    case CodecKind::e5m2:
+    case CodecKind::e3m4: {
+      const double factor = std::ldexp(1.0, exponent_);
+      with_format(kind(), [&](auto format) {
+        for (std::size_t j = 0; j < dim_; ++j) {
+          const float code = f8_to_f32<format()>(std::to_integer<std::uint8_t>(record[j]));
+          out[j] = static_cast<float>(static_cast<double>(code) * factor);
+        }
+      });
+      return;
+    }
+    case CodecKind::i8:
+    case CodecKind::i4: {
+      for_each_code(kind(), record, dim_, [&](std::size_t j, std::int32_t code) {
+        out[j] = static_cast<float>(code) * factors[0];
+      });
+      if (rotation_) rotation_->apply_inverse(out);
+      if (!mean_.empty()) {
+        for (std::size_t j = 0; j < dim_; ++j) out[j] += mean_[j];
+      }
+      return;
+    }
+  }
+}
+
+float Codec::residual_norm(const std::byte* record, float scale) const noexcept {
+  std::int64_t squares = 0;
+  for_each_code(kind(), record, dim_, [&](std::size_t, std::int32_t code) { squares += code * code; });
+  return (scale * scale) * static_cast<float>(squares);
+}
+
+}  // namespace vicinal

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "vicinal/quant/codec.hpp"
+#include "vicinal/quant/float8.hpp"
+
+// What the parts of the codec share.
+namespace vicinal {
+
+inline constexpr std::int32_t byte_zero = 128;  // the byte that stands for 0
+inline constexpr std::int32_t nibble_zero = 8;  // and the half of a byte
+inline constexpr float largest_code = 127.0F;
+
+inline std::size_t padded(std::size_t size, std::size_t to) { return (size + to - 1) / to * to; }
+
+// Rounds to nearest, ties to even, for |x| < 2^22: the float adder does it, the same way everywhere, and it vectorises.
+inline float round_to_integer(float x) {
+  constexpr float magic = 0x1.8p23F;
+  return (x + magic) - magic;
+}
+
+// The largest magnitude; infinity or NaN when there is one: as integers, magnitudes are in order and those come last.
+inline float largest_magnitude(std::span<const float> values) {
+  std::uint32_t largest = 0;
+  for (const float v : values) largest = std::max(largest, std::bit_cast<std::uint32_t>(v) & 0x7FFF'FFFFU);
+  return std::bit_cast<float>(largest);
+}
+
+// The largest magnitude of a residual that is about to become integers; throws InvalidArgument when they could not hold it.
+float require_byte_range(std::span<const float> residual, std::string_view codec, const char* what);
+
+// Calls `body` with the float8 format of a kind as a constant.
+template <class Body>
+decltype(auto) with_format(CodecKind kind, Body body) {
+  switch (kind) {
+    case CodecKind::e5m2: return body(std::integral_constant<Float8Format, Float8Format::e5m2>());
+    case CodecKind::e3m4: return body(std::integral_constant<Float8Format, Float8Format::e3m4>());
+    default: return body(std::integral_constant<Float8Format, Float8Format::e4m3>());
+  }
+}
+
+// Calls body(j, code) for every element of a record of integers. The kind is looked at once, not per element.
+template <class Body>
+void for_each_code(CodecKind kind, const std::byte* record, std::size_t dim, Body body) {
+  if (kind == CodecKind::i8) {
+    for (std::size_t j = 0; j < dim; ++j) body(j, std::to_integer<std::int32_t>(record[j]) - byte_zero);
+    return;
+  }
+  for (std::size_t line = 0; line < dim; line += 128, record += 64) {
+    const std::size_t count = std::min<std::size_t>(64, dim - line);
+    for (std::size_t j = 0; j < count; ++j)
+      body(line + j, (std::to_integer<std::int32_t>(record[j]) & 15) - nibble_zero);
+    const std::size_t rest = std::min<std::size_t>(128, dim - line) - count;
+    for (std::size_t j = 0; j < rest; ++j)
+      body(line + 64 + j, (std::to_integer<std::int32_t>(record[j]) >> 4) - nibble_zero);
+  }
+}
+
+}  // namespace vicinal

@@ -1,0 +1,191 @@
+// What a codec is before it codes anything: kinds, training, normalisation, identity.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/quant/codec_parts.hpp"
+
+namespace vicinal {
+namespace {
+
+// Rows are summed in blocks of this many, block sums in order: the order, so the bits, never depend on the threads.
+constexpr std::size_t mean_block = 4096;
+
+Array<float> mean_of(MatrixView<const float> documents, Metric metric, const BuildControl& control) {
+  const std::size_t dim = documents.cols();
+  const std::size_t blocks = (documents.rows() + mean_block - 1) / mean_block;
+  std::vector<double> sums(blocks * dim, 0.0);
+  control.executor.for_each(blocks, [&](std::size_t block, std::size_t) {
+    double* sum = sums.data() + block * dim;
+    std::vector<float> unit(dim);
+    const std::size_t end = std::min(documents.rows(), (block + 1) * mean_block);
+    for (std::size_t row = block * mean_block; row < end; ++row) {
+      const float* vector = documents.row_data(row);
+      if (metric == Metric::cosine) {
+        normalise(documents[row], unit);
+        vector = unit.data();
+      }
+      for (std::size_t j = 0; j < dim; ++j) sum[j] += static_cast<double>(vector[j]);
+    }
+  });
+  Array<float> mean(dim);
+  for (std::size_t j = 0; j < dim; ++j) {
+    double sum = 0;
+    for (std::size_t block = 0; block < blocks; ++block) sum += sums[block * dim + j];
+    mean[j] = static_cast<float>(sum / static_cast<double>(documents.rows()));
+  }
+  return mean;
+}
+
+// The largest magnitude among the documents, of length 1 for cosine.
+float largest_value(MatrixView<const float> documents, Metric metric, const BuildControl& control) {
+  const std::size_t blocks = (documents.rows() + mean_block - 1) / mean_block;
+  std::vector<float> largest(blocks, 0.0F);
+  control.executor.for_each(blocks, [&](std::size_t block, std::size_t) {
+    std::vector<float> unit(documents.cols());
+    const std::size_t end = std::min(documents.rows(), (block + 1) * mean_block);
+    for (std::size_t row = block * mean_block; row < end; ++row) {
+      std::span<const float> vector = documents[row];
+      if (metric == Metric::cosine) {
+        normalise(vector, unit);
+        vector = unit;
+      }
+      largest[block] = std::max(largest[block], largest_magnitude(vector));
+    }
+  });
+  return largest.empty() ? 0.0F : *std::max_element(largest.begin(), largest.end());
+}
+
+// The smallest e for which `largest` / 2^e is at most the largest value of the format.
+int exponent_for(CodecKind kind, float largest) {
+  if (largest == 0) return 0;
+  const double most = with_format(kind, [](auto format) {
+    return static_cast<double>(f8_to_f32<format()>(Float8Traits<format()>::largest_code));
+  });
+  int exponent = 0;
+  const double fraction = std::frexp(static_cast<double>(largest) / most, &exponent);  // in [0.5, 1)
+  if (fraction == 0.5) --exponent;
+  return std::clamp(exponent, Codec::least_exponent, Codec::most_exponent);
+}
+
+}  // namespace
+
+std::string_view to_string(CodecKind kind) {
+  switch (kind) {
+    case CodecKind::f32: return "f32";
+    case CodecKind::f16: return "f16";
+    case CodecKind::bf16: return "bf16";
+    case CodecKind::i8: return "i8";
+    case CodecKind::e4m3: return "e4m3";
+    case CodecKind::e5m2: return "e5m2";
+    case CodecKind::e3m4: return "e3m4";
+    case CodecKind::i4: return "i4";
+  }
+  return "unknown";
+}
+
+void normalise(std::span<const float> vector, std::span<float> out) {
+  // The kernels want the query padded and aligned, so the squares are summed here, in the kernels' own order.
+  float lanes[32] = {};
+  for (std::size_t j = 0; j < vector.size(); ++j) lanes[j % 32] += vector[j] * vector[j];
+  for (std::size_t width = 16; width > 0; width /= 2) {
+    for (std::size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
+  }
+  // Far from the ends of the range, where squares lose bits or overflow.
+  if (lanes[0] >= 0x1.0p-80F && std::isfinite(lanes[0])) {
+    const float inverse = 1.0F / std::sqrt(lanes[0]);
+    for (std::size_t j = 0; j < vector.size(); ++j) out[j] = vector[j] * inverse;
+    return;
+  }
+  // Scaled by the largest value first.
+  const float largest = largest_magnitude(vector);
+  if (largest == 0) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    return;
+  }
+  double sum = 0;
+  for (const float v : vector) {
+    const double scaled = static_cast<double>(v) / static_cast<double>(largest);
+    sum += scaled * scaled;
+  }
+  const double length = std::sqrt(sum) * static_cast<double>(largest);
+  for (std::size_t j = 0; j < vector.size(); ++j)
+    out[j] = static_cast<float>(static_cast<double>(vector[j]) / length);
+}
+
+Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
+    : options_(options), metric_(metric), dim_(dim), kernels_(&kernels()) {
+  if (dim == 0) throw InvalidArgument("vectors have 0 dimensions, expected at least 1");
+  switch (options.kind) {
+    case CodecKind::f32: stride_ = dim * sizeof(float); break;
+    case CodecKind::f16:
+    case CodecKind::bf16: stride_ = dim * sizeof(std::uint16_t); break;
+    case CodecKind::i8: stride_ = padded(dim, 64); break;
+    case CodecKind::i4: stride_ = padded(dim, 128) / 2; break;
+    case CodecKind::e4m3:
+    case CodecKind::e5m2:
+    case CodecKind::e3m4: stride_ = dim; break;
+  }
+  if (!is_integer(options.kind)) return;
+  if (dim > max_byte_dim) {
+    throw InvalidArgument(std::string(to_string(options.kind)) + " codes hold at most " +
+                          std::to_string(max_byte_dim) + " dimensions, got " + std::to_string(dim));
+  }
+  if (options.rotate) rotation_ = std::make_shared<const Rotation>(dim, options.seed);
+}
+
+Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
+                   const BuildControl& control) {
+  Codec codec(options, metric, documents.cols());
+  if (is_integer(options.kind) && options.centre) {
+    codec.mean_ = documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control);
+  }
+  if (is_float8(options.kind))
+    codec.exponent_ = exponent_for(options.kind, largest_value(documents, metric, control));
+  return codec;
+}
+
+Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean,
+                     int exponent) {
+  Codec codec(options, metric, dim);
+  if (mean.size() != (is_integer(options.kind) && options.centre ? dim : 0)) {
+    throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
+                          std::to_string(dim));
+  }
+  if (exponent < least_exponent || exponent > most_exponent || (exponent != 0 && !is_float8(options.kind))) {
+    throw InvalidArgument("codec " + std::string(to_string(options.kind)) + " has exponent " +
+                          std::to_string(exponent) + ", expected " +
+                          (is_float8(options.kind)
+                               ? std::to_string(least_exponent) + " to " + std::to_string(most_exponent)
+                               : "0"));
+  }
+  codec.exponent_ = exponent;
+  codec.mean_ = Array<float>(mean.size());
+  std::copy(mean.begin(), mean.end(), codec.mean_.data());
+  return codec;
+}
+
+std::uint64_t Codec::fingerprint() const {
+  // FNV-1a over everything that gives a record its meaning.
+  std::uint64_t hash = 0xCBF2'9CE4'8422'2325;
+  const auto mix = [&](std::uint64_t value) {
+    for (int byte = 0; byte < 8; ++byte) {
+      hash = (hash ^ (value >> (8 * byte) & 0xFF)) * 0x0000'0100'0000'01B3;
+    }
+  };
+  mix(static_cast<std::uint64_t>(kind()));
+  mix(static_cast<std::uint64_t>(metric_));
+  mix(dim_);
+  if (is_float8(kind())) mix(static_cast<std::uint64_t>(std::int64_t{exponent_}));
+  if (is_integer(kind())) {
+    mix(options_.rotate ? 1 : 0);
+    mix(options_.rotate ? options_.seed : 0);
+    for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));
+  }
+  return hash;
+}
+
+}  // namespace vicinal
