@@ -230,7 +230,7 @@ std::vector<std::uint32_t> Index::rows_of_ids(std::span<const Id> ids) const {
   rows.reserve(ids.size());
   const std::span<const Id> known = ids_.span();
   for (const Id id : ids) {
-    std::uint64_t row = static_cast<std::uint64_t>(id);
+    auto row = static_cast<std::uint64_t>(id);
     bool found = id >= 0 && row < size();
     if (!known.empty()) {
       const auto place = std::ranges::lower_bound(known, id);
