@@ -38,7 +38,7 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
     sum += code;
     squares += code * code;
   }
-  query.shift_ = (kind() == CodecKind::i8 ? byte_zero : nibble_zero) * sum;
+  query.shift_ = zero_code(kind()) * sum;
   norm = (scale * scale) * static_cast<float>(squares);
 }
 
@@ -124,7 +124,7 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
     values[j] = static_cast<std::int8_t>(code);
     sum += code;
   });
-  query.shift_ = (kind() == CodecKind::i8 ? byte_zero : nibble_zero) * sum;
+  query.shift_ = zero_code(kind()) * sum;
   query.weight_ = -2.0F * l2_factors[0];
   query.constant_ = l2_factors[1];
 }

@@ -16,6 +16,7 @@ namespace vicinal {
 
 inline constexpr std::int32_t byte_zero = 128;  // the byte that stands for 0
 inline constexpr std::int32_t nibble_zero = 8;  // and the half of a byte
+constexpr std::int32_t zero_code(CodecKind kind) { return kind == CodecKind::i8 ? byte_zero : nibble_zero; }
 inline constexpr float largest_code = 127.0F;
 
 inline std::size_t padded(std::size_t size, std::size_t to) { return (size + to - 1) / to * to; }

@@ -35,28 +35,21 @@ float shifted_f8(std::uint8_t code) {
   return f16_to_f32(f8_to_f16_bits<format>(code));
 }
 
-void score_bytes(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                 std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t record = records.ids == nullptr ? i : records.ids[i];
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
-    std::int32_t dot = 0;
-    for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * std::int32_t{bytes[j]};
-    out[i] = (constant + factors[2 * record + 1]) +
-             (weight * factors[2 * record]) * static_cast<float>(dot - shift);
-  }
+std::int32_t byte_at(const std::uint8_t* record, std::size_t j) { return record[j]; }
+
+std::int32_t nibble_at(const std::uint8_t* record, std::size_t j) {
+  const std::int32_t both = record[j / 128 * 64 + j % 64];
+  return j % 128 < 64 ? both & 15 : both >> 4;
 }
 
-void score_nibbles(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                   std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+template <std::int32_t (*code_at)(const std::uint8_t*, std::size_t)>
+void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                    std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     std::int32_t dot = 0;
-    for (std::size_t j = 0; j < dim; ++j) {
-      const std::int32_t both = bytes[j / 128 * 64 + j % 64];
-      dot += std::int32_t{query[j]} * (j % 128 < 64 ? both & 15 : both >> 4);
-    }
+    for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * code_at(bytes, j);
     out[i] = (constant + factors[2 * record + 1]) +
              (weight * factors[2 * record]) * static_cast<float>(dot - shift);
   }
@@ -78,8 +71,8 @@ Kernels scalar_kernels() {
           .l2_e5m2 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e5m2>, true>,
           .dot_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, false>,
           .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
-          .bytes = &score_bytes,
-          .nibbles = &score_nibbles};
+          .bytes = &score_integers<byte_at>,
+          .nibbles = &score_integers<nibble_at>};
 }
 
 }  // namespace vicinal
