@@ -36,7 +36,7 @@ enum class Place : std::uint8_t { cache, dram };
 
 // What the kernels read, made once.
 struct Data {
-  Data() : records(memory_bytes), factors(2 * (memory_bytes / 64)) {
+  Data() : records(memory_bytes), factors(2 * (memory_bytes / 16)) {
     // Words that are finite, normal numbers as binary16, as bfloat16, in pairs as binary32, and valid bytes.
     auto* const words = reinterpret_cast<std::uint16_t*>(records.data());
     RandomStream random(1, 1);
@@ -60,7 +60,7 @@ struct Data {
 
 // Padded with zeros, as the kernels want it.
 struct Query {
-  explicit Query(std::size_t dim) : floats((dim + 31) / 32 * 32), bytes((dim + 63) / 64 * 64) {
+  explicit Query(std::size_t dim) : floats((dim + 31) / 32 * 32), bytes((dim + 127) / 128 * 128) {
     RandomStream random(3, 3);
     for (std::size_t j = 0; j < dim; ++j) {
       floats[j] = static_cast<float>(random.next_unit() - 0.5);
@@ -160,24 +160,38 @@ struct FloatKernel {
 constexpr std::array float_kernels = {
     FloatKernel{"dot_f32", &Kernels::dot_f32, 4},   FloatKernel{"l2_f32", &Kernels::l2_f32, 4},
     FloatKernel{"dot_f16", &Kernels::dot_f16, 2},   FloatKernel{"l2_f16", &Kernels::l2_f16, 2},
-    FloatKernel{"dot_bf16", &Kernels::dot_bf16, 2}, FloatKernel{"l2_bf16", &Kernels::l2_bf16, 2}};
+    FloatKernel{"dot_bf16", &Kernels::dot_bf16, 2}, FloatKernel{"l2_bf16", &Kernels::l2_bf16, 2},
+    FloatKernel{"dot_e4m3", &Kernels::dot_e4m3, 1}, FloatKernel{"dot_e3m4", &Kernels::dot_e3m4, 1}};
 
-// One row of the table. `kernel` is null for the byte kernel.
+struct IntegerKernel {
+  const char* name;
+  Kernels::ByteKernel Kernels::*kernel;
+  std::size_t line_elements;
+  std::size_t line_bytes;
+};
+constexpr std::array integer_kernels = {IntegerKernel{"bytes", &Kernels::bytes, 64, 64},
+                                        IntegerKernel{"nibbles", &Kernels::nibbles, 128, 64},
+                                        IntegerKernel{"bits", &Kernels::bits, 64, 8}};
+
+// One row of the table: one of the two kernels.
 struct Row {
   const FloatKernel* kernel;
+  const IntegerKernel* integer;
   std::size_t dim;
   Place place;
   bool by_id;
 
   [[nodiscard]] std::size_t stride() const {
-    return kernel != nullptr ? dim * kernel->value_bytes : (dim + 63) / 64 * 64;
+    return kernel != nullptr
+               ? dim * kernel->value_bytes
+               : (dim + integer->line_elements - 1) / integer->line_elements * integer->line_bytes;
   }
   [[nodiscard]] std::size_t records() const {
     return (place == Place::dram ? memory_bytes : cache_bytes) / stride();
   }
   [[nodiscard]] std::string name(const Kernels& set) const {
     return std::string(place == Place::dram ? "dram" : "cache") + (by_id ? "_ids/" : "_scan/") +
-           (kernel != nullptr ? kernel->name : "bytes") + "/" + std::string(set.name) + "/" +
+           (kernel != nullptr ? kernel->name : integer->name) + "/" + std::string(set.name) + "/" +
            std::to_string(dim);
   }
   // Scores `count` records from `first` on, or by ids.
@@ -188,8 +202,8 @@ struct Row {
     if (kernel != nullptr) {
       (set.*kernel->kernel)(query.floats.data(), dim, where, count, out);
     } else {
-      set.bytes(query.bytes.data(), dim, where, data.factors.data() + 2 * first, 1000, -2.0F, 1.0F, count,
-                out);
+      (set.*integer->kernel)(query.bytes.data(), dim, where, data.factors.data() + 2 * first, 1000, -2.0F,
+                             1.0F, 1.0F, count, out);
     }
   }
 };
@@ -244,8 +258,9 @@ void register_all() {
   for (const Place place : {Place::cache, Place::dram}) {
     for (const bool by_id : {false, true}) {
       for (const std::size_t dim : dims) {
-        for (const FloatKernel& kernel : float_kernels) rows.push_back({&kernel, dim, place, by_id});
-        rows.push_back({nullptr, dim, place, by_id});
+        for (const FloatKernel& kernel : float_kernels) rows.push_back({&kernel, nullptr, dim, place, by_id});
+        for (const IntegerKernel& kernel : integer_kernels)
+          rows.push_back({nullptr, &kernel, dim, place, by_id});
       }
     }
   }

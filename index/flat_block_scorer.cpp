@@ -160,7 +160,7 @@ class ByteScorer final : public BlockScorer {
     const float weight = codes_.codec().metric() == Metric::l2 ? -2.0F * q.scale : -q.scale;
     kernels().bytes(query_bytes_.data() + m * stride_, codes_.dim(),
                     {reinterpret_cast<const std::byte*>(row_bytes_.data()), stride_, nullptr},
-                    factors_.data(), q.shift, weight, 0.0F, height_, distances_);
+                    factors_.data(), q.shift, weight, 0.0F, 1.0F, height_, distances_);
     return distances_;
   }
   // <q, x> - <q', x'> = <q', x - x'> + <q - q', x> for the rounded q', x'.

@@ -47,6 +47,13 @@ std::vector<float> equalising_coordinate(const CodeStore& codes, const BuildCont
   return extra;
 }
 
+// Two estimates from single bits are too far off to choose links by: a graph over bits is built on bytes, which are then dropped.
+Codec builder_of_bits(const Codec& codec) {
+  CodecOptions options = codec.options();
+  options.kind = CodecKind::i8;
+  return Codec::restore(options, codec.metric(), codec.dim(), codec.mean());
+}
+
 }  // namespace
 
 void HnswOptions::validate() const {
@@ -71,8 +78,11 @@ Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const Hn
   state->codes = CodeStore::build(codec, documents, order, control);
   state->row_of_slot = Array<std::uint32_t>(order.size());
   std::copy(order.begin(), order.end(), state->row_of_slot.data());
-  const std::vector<float> extra = equalising_coordinate(state->codes, control);
-  state->graph = build_graph(state->codes, extra, options, control);
+  const bool too_coarse = codec.kind() == CodecKind::b1;
+  const CodeStore finer =
+      too_coarse ? CodeStore::build(builder_of_bits(codec), documents, order, control) : CodeStore();
+  const CodeStore& codes = too_coarse ? finer : state->codes;
+  state->graph = build_graph(codes, equalising_coordinate(codes, control), options, control);
   Hnsw index;
   index.state_ = std::move(state);
   return index;

@@ -24,7 +24,9 @@ struct CodecHeader {
   std::uint8_t rotate;
   std::uint8_t centre;
   std::int16_t exponent;  // of float8, else 0
-  std::uint8_t reserved[2];
+  std::uint8_t
+      split_queries;  // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
+  std::uint8_t reserved;
 };
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
@@ -57,7 +59,8 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
     case CodecKind::f16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7C00U);
     case CodecKind::bf16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7F80U);
     case CodecKind::i8:
-    case CodecKind::i4: return true;
+    case CodecKind::i4:
+    case CodecKind::b1: return true;
     case CodecKind::e4m3: return float8_finite<Float8Format::e4m3>(records, bytes);
     case CodecKind::e5m2: return float8_finite<Float8Format::e5m2>(records, bytes);
     case CodecKind::e3m4: return float8_finite<Float8Format::e3m4>(records, bytes);
@@ -68,6 +71,7 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
 // Byte codes are 1 to 255 (128 + [-127, 127]), halves of bytes 1 to 15; 0 never comes out of an encoder, and of bytes it would
 // break the kernels' bound.
 bool integers_are_codes(CodecKind kind, const std::byte* records, std::size_t bytes) {
+  if (kind == CodecKind::b1) return true;
   const auto* codes = reinterpret_cast<const std::uint8_t*>(records);
   int smallest = 255;
   for (std::size_t i = 0; i < bytes; ++i) {
@@ -128,7 +132,8 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
                            options.rotate,
                            options.centre,
                            static_cast<std::int16_t>(codec_.exponent()),
-                           {}};
+                           codec_.splits_queries(),
+                           0};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
   if (codec_.has_factors()) writer.add(prefix + "/factors", factors_.span());
@@ -140,10 +145,8 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   CodecHeader header{};
   if (bytes.size() != sizeof(header)) throw_corrupt(prefix + "/codec", "wrong length");
   std::memcpy(&header, bytes.data(), sizeof(header));
-  for (const std::uint8_t reserved : header.reserved) {
-    if (reserved != 0) throw_corrupt(prefix + "/codec", "reserved bytes are not zero");
-  }
-  if (header.kind > static_cast<std::uint8_t>(CodecKind::i4))
+  if (header.reserved != 0) throw_corrupt(prefix + "/codec", "a reserved byte is not zero");
+  if (header.kind > static_cast<std::uint8_t>(CodecKind::b1))
     throw_corrupt(prefix + "/codec", "unknown codec kind");
   if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
     throw_corrupt(prefix + "/codec", "unknown metric");
@@ -151,9 +154,10 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   if (scaled ? header.exponent < Codec::least_exponent || header.exponent > Codec::most_exponent
              : header.exponent != 0)
     throw_corrupt(prefix + "/codec", "the exponent is out of range");
-  if (header.rotate > 1 || header.centre > 1) throw_corrupt(prefix + "/codec", "a flag is neither 0 nor 1");
-  // Before anything is allocated: a vector takes at least half a byte a dimension of the file.
-  if (header.dim == 0 || header.size > file.file_bytes() || header.dim > 2 * file.file_bytes()) {
+  if (header.rotate > 1 || header.centre > 1 || header.split_queries > 1)
+    throw_corrupt(prefix + "/codec", "a flag is neither 0 nor 1");
+  // Before anything is allocated: a vector takes at least a bit a dimension of the file.
+  if (header.dim == 0 || header.size > file.file_bytes() || header.dim > 8 * file.file_bytes()) {
     throw_corrupt(prefix + "/codec", "size or dimension is beyond what the file can hold");
   }
   const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1,
@@ -167,8 +171,10 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     if (!std::isfinite(v)) throw_corrupt(prefix + "/mean", "holds a value that is not finite");
   }
   CodeStore store;
-  store.codec_ =
-      Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span(), header.exponent);
+  store.codec_ = Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span(),
+                                header.exponent, header.split_queries == 1);
+  if (header.split_queries == 1 && !store.codec_.splits_queries())
+    throw_corrupt(prefix + "/codec", "queries of this codec cannot be split");
   store.size_ = header.size;
   const std::size_t stride = store.codec_.stride();
   if (header.size > file.file_bytes() / stride)
@@ -184,7 +190,8 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     store.factors_ = file.array<float>(prefix + "/factors", 2 * header.size);
     for (std::size_t i = 0; i < store.factors_.size(); ++i) {
       const float factor = store.factors_[i];
-      if (!std::isfinite(factor) || factor < 0)
+      const bool any_sign = i % 2 == 1 && store.codec_.splits_queries();
+      if (!std::isfinite(factor) || (factor < 0 && !any_sign))
         throw_corrupt(prefix + "/factors", "holds a value that is negative or not finite");
     }
   }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
@@ -27,8 +28,9 @@ int Codec::kernel_exponent() const {
 void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                              float& norm) const {
   const float largest = require_byte_range(residual, to_string(kind()), "the query");
-  scale = largest / largest_code;
-  const float inverse = scale > std::numeric_limits<float>::min() ? largest_code / largest : 0.0F;
+  const float most = kind() == CodecKind::b1 ? largest_bit_query : largest_code;
+  scale = largest / most;
+  const float inverse = scale > std::numeric_limits<float>::min() ? most / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::int8_t*>(query.values_.data());
   std::int32_t sum = 0;
   std::int64_t squares = 0;
@@ -38,8 +40,10 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
     sum += code;
     squares += code * code;
   }
-  query.shift_ = zero_code(kind()) * sum;
+  query.shift_ = kind() == CodecKind::b1 ? sum : zero_code(kind()) * sum;
   norm = (scale * scale) * static_cast<float>(squares);
+  query.norm_ = std::sqrt(norm);
+  query.step_ = scale;
 }
 
 namespace {
@@ -69,6 +73,7 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   query.weight_ = -1.0F;
   query.constant_ = metric_ == Metric::cosine ? 1.0F : 0.0F;
   query.unit_ = 1.0F;
+  query.offset_weight_ = 1.0F;
   if (!integer) {
     if (is_float8(kind())) {
       // |q - x|^2 = 4^e |q 2^-e - x 2^-e|^2 and <q, x> = <q 2^e, x 2^-e>, where the kernels have x 2^-e.
@@ -84,7 +89,13 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
     if (metric_ == Metric::l2) {
       for (std::size_t j = 0; j < dim_; ++j) scratch[j] -= mean_[j];
     } else {
-      query.constant_ -= dot(query.scratch_.data(), mean_.span());
+      const float along_mean = dot(query.scratch_.data(), mean_.span());
+      query.constant_ -= along_mean;
+      if (split_queries_) {
+        const float part = mean_norm_ > 0 ? along_mean / mean_norm_ : 0.0F;
+        query.offset_weight_ = std::isfinite(part) ? part : 0.0F;
+        for (std::size_t j = 0; j < dim_; ++j) scratch[j] -= query.offset_weight_ * mean_[j];
+      }
     }
   }
   if (rotation_) rotation_->apply(scratch);
@@ -124,18 +135,61 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
     values[j] = static_cast<std::int8_t>(code);
     sum += code;
   });
+  query.offset_weight_ = 1.0F;
+  if (kind() == CodecKind::b1) {
+    const float scale = closest_bit_scale(l2_factors);
+    query.shift_ = sum;
+    query.weight_ = -2.0F * scale;
+    query.constant_ = (scale * scale) * static_cast<float>(dim_);
+    query.norm_ = std::sqrt(query.constant_);
+    query.step_ = 0.0F;  // Signs are exact.
+    return;
+  }
   query.shift_ = zero_code(kind()) * sum;
   query.weight_ = -2.0F * l2_factors[0];
   query.constant_ = l2_factors[1];
+}
+
+double Codec::bit_cosine_squared(const float* factors) const {
+  const auto dim = static_cast<double>(dim_);
+  if (metric_ == Metric::l2) {
+    const auto scale = static_cast<double>(factors[0]);
+    return static_cast<double>(factors[1]) / (dim * scale * scale);
+  }
+  return 2 / std::numbers::pi;
+}
+
+float Codec::closest_bit_scale(const float* factors) const {
+  return factors[0] <= 0 ? 0.0F
+                         : static_cast<float>(static_cast<double>(factors[0]) * bit_cosine_squared(factors));
+}
+
+float Codec::error_bound(const PreparedQuery& query, const float* factors, float epsilon) const {
+  if (kind() != CodecKind::b1) {
+    throw Unsupported("error bounds are kept by b1, the codec is " + std::string(to_string(kind())));
+  }
+  if (factors[0] <= 0 || dim_ == 1) return 0.0F;
+  // The unit vector of the signs and that of the residual have the product c = |r| / (sqrt(dim) scale); the estimate's deviation is
+  // |q| |r| sqrt((1 - c^2) / c^2) / sqrt(dim - 1). To it comes the rounding of the query, uniform within a step.
+  const auto dim = static_cast<double>(dim_);
+  const auto scale = static_cast<double>(factors[0]);
+  const auto norm = static_cast<double>(query.norm_);
+  const double length = dim * scale * scale;  // (|r| / c)^2
+  const double across = std::max(0.0, 1.0 - bit_cosine_squared(factors));
+  const auto step = static_cast<double>(query.step_);
+  const double variance = norm * norm * length * across / (dim - 1) + step * step / 12 * length;
+  return static_cast<float>((query.l2_ ? 2.0 : 1.0) * static_cast<double>(epsilon) * std::sqrt(variance));
 }
 
 void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,
                   const std::uint32_t* ids, std::size_t count, float* out) const noexcept {
   const Records where{records, stride_, ids};
   if (is_integer(kind())) {
-    (kind() == CodecKind::i8 ? kernels_->bytes : kernels_->nibbles)(
-        reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
-        query.weight_, query.constant_, count, out);
+    const auto kernel = kind() == CodecKind::i8   ? kernels_->bytes
+                        : kind() == CodecKind::i4 ? kernels_->nibbles
+                                                  : kernels_->bits;
+    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
+           query.weight_, query.constant_, query.offset_weight_, count, out);
     return;
   }
   const auto* values = reinterpret_cast<const float*>(query.values_.data());

@@ -1,7 +1,9 @@
 // Vectors to records and back.
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "vicinal/core/error.hpp"
@@ -123,6 +125,34 @@ void Codec::encode_nibbles(std::span<float> residual, std::byte* record, float* 
   factors[1] = metric_ == Metric::l2 ? residual_norm(record, factors[0]) : 0.0F;
 }
 
+// <mean, r> of a residual r.
+float Codec::mean_product(std::span<const float> residual) const {
+  // Eight sums side by side, folded in order: the same bits everywhere, and no addition waits for the one before.
+  double sums[8] = {};
+  for (std::size_t j = 0; j < mean_.size(); ++j)
+    sums[j % 8] += static_cast<double>(mean_[j]) * static_cast<double>(residual[j]);
+  return static_cast<float>(std::accumulate(std::begin(sums), std::end(sums), 0.0));
+}
+
+// The unbiased estimate of <q, r> is <q, sign(r)> |r|^2 / |r|_1: the signs are a vector whose product with r is |r|_1.
+void Codec::encode_bits(std::span<const float> residual, std::byte* record, float* factors) const {
+  require_byte_range(residual, to_string(kind()), "the vector");
+  std::memset(record, 0, stride_);
+  double sums[8] = {};
+  double square_sums[8] = {};
+  for (std::size_t j = 0; j < dim_; ++j) {
+    const auto value = static_cast<double>(residual[j]);
+    record[j / 8] |= std::byte{value >= 0} << static_cast<int>(j % 8);
+    sums[j % 8] += std::abs(value);
+    square_sums[j % 8] += value * value;
+  }
+  const double sum = std::accumulate(std::begin(sums), std::end(sums), 0.0);
+  const double squares = std::accumulate(std::begin(square_sums), std::end(square_sums), 0.0);
+  const bool none = sum <= static_cast<double>(std::numeric_limits<float>::min());
+  factors[0] = none ? 0.0F : static_cast<float>(squares / sum);
+  factors[1] = none ? 0.0F : static_cast<float>(squares);
+}
+
 void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
   const auto* values = source.data();
   // In double, where no float times a power of two rounds or leaves the range.
@@ -160,18 +190,23 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
     case CodecKind::e5m2:
     case CodecKind::e3m4: encode_float8(source, record); return;
     case CodecKind::i8:
-    case CodecKind::i4: {
+    case CodecKind::i4:
+    case CodecKind::b1: {
       if (mean_.empty()) {
         if (source.data() != scratch.data()) std::copy(source.begin(), source.end(), scratch.begin());
       } else {
         for (std::size_t j = 0; j < dim_; ++j) scratch[j] = source[j] - mean_[j];
       }
+      const float along_mean = split_queries_ ? mean_product(scratch) : 0.0F;
       if (rotation_) rotation_->apply(scratch);
       if (kind() == CodecKind::i8) {
         encode_bytes(scratch, record, factors);
+      } else if (kind() == CodecKind::b1) {
+        encode_bits(scratch, record, factors);
       } else {
         encode_nibbles(scratch, record, factors);
       }
+      if (metric_ != Metric::l2) factors[1] = 0.0F - along_mean;  // Never -0.
       return;
     }
   }
@@ -201,10 +236,11 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
       return;
     }
     case CodecKind::i8:
-    case CodecKind::i4: {
-      for_each_code(kind(), record, dim_, [&](std::size_t j, std::int32_t code) {
-        out[j] = static_cast<float>(code) * factors[0];
-      });
+    case CodecKind::i4:
+    case CodecKind::b1: {
+      const float scale = kind() == CodecKind::b1 ? closest_bit_scale(factors) : factors[0];
+      for_each_code(kind(), record, dim_,
+                    [&](std::size_t j, std::int32_t code) { out[j] = static_cast<float>(code) * scale; });
       if (rotation_) rotation_->apply_inverse(out);
       if (!mean_.empty()) {
         for (std::size_t j = 0; j < dim_; ++j) out[j] += mean_[j];

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
@@ -83,6 +84,7 @@ std::string_view to_string(CodecKind kind) {
     case CodecKind::e5m2: return "e5m2";
     case CodecKind::e3m4: return "e3m4";
     case CodecKind::i4: return "i4";
+    case CodecKind::b1: return "b1";
   }
   return "unknown";
 }
@@ -125,6 +127,7 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
     case CodecKind::bf16: stride_ = dim * sizeof(std::uint16_t); break;
     case CodecKind::i8: stride_ = padded(dim, 64); break;
     case CodecKind::i4: stride_ = padded(dim, 128) / 2; break;
+    case CodecKind::b1: stride_ = padded(dim, 64) / 8; break;
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: stride_ = dim; break;
@@ -141,7 +144,7 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
                    const BuildControl& control) {
   Codec codec(options, metric, documents.cols());
   if (is_integer(options.kind) && options.centre) {
-    codec.mean_ = documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control);
+    codec.set_mean(documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control), true);
   }
   if (is_float8(options.kind))
     codec.exponent_ = exponent_for(options.kind, largest_value(documents, metric, control));
@@ -149,7 +152,7 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
 }
 
 Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean,
-                     int exponent) {
+                     int exponent, bool split_queries) {
   Codec codec(options, metric, dim);
   if (mean.size() != (is_integer(options.kind) && options.centre ? dim : 0)) {
     throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
@@ -163,9 +166,18 @@ Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim
                                : "0"));
   }
   codec.exponent_ = exponent;
-  codec.mean_ = Array<float>(mean.size());
-  std::copy(mean.begin(), mean.end(), codec.mean_.data());
+  Array<float> copy(mean.size());
+  std::copy(mean.begin(), mean.end(), copy.data());
+  codec.set_mean(std::move(copy), split_queries);
   return codec;
+}
+
+void Codec::set_mean(Array<float> mean, bool split_queries) {
+  mean_ = std::move(mean);
+  split_queries_ = split_queries && !mean_.empty() && metric_ != Metric::l2;
+  double sum = 0;
+  for (const float v : mean_.span()) sum += static_cast<double>(v) * static_cast<double>(v);
+  mean_norm_ = static_cast<float>(sum);
 }
 
 std::uint64_t Codec::fingerprint() const {
@@ -183,6 +195,7 @@ std::uint64_t Codec::fingerprint() const {
   if (is_integer(kind())) {
     mix(options_.rotate ? 1 : 0);
     mix(options_.rotate ? options_.seed : 0);
+    mix(split_queries_ ? 1 : 0);
     for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));
   }
   return hash;

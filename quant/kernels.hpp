@@ -27,11 +27,11 @@ struct Records {
 struct Kernels {
   using FloatKernel = void (*)(const float* query, std::size_t dim, const Records& records, std::size_t count,
                                float* out);
-  /// out[i] = (constant + factors[2 r + 1]) + (weight * factors[2 r]) * (dot - shift), where r is the record's number and dot is
-  /// the exact sum of query[j] (signed) x record[j] (unsigned). dim <= max_byte_dim keeps it within int32.
+  /// out[i] = (constant + offset_weight * factors[2 r + 1]) + (weight * factors[2 r]) * (dot - shift), where r is the record's number
+  /// and dot is the exact sum of query[j] (signed) x record[j] (unsigned). dim <= max_byte_dim keeps it within int32.
   using ByteKernel = void (*)(const std::int8_t* query, std::size_t dim, const Records& records,
                               const float* factors, std::int32_t shift, float weight, float constant,
-                              std::size_t count, float* out);
+                              float offset_weight, std::size_t count, float* out);
 
   std::string_view name;  ///< "scalar", "sse4", "avx2", "avx3", "avx3_vnni", "neon"
   FloatKernel dot_f32 = nullptr, l2_f32 = nullptr;
@@ -45,6 +45,9 @@ struct Kernels {
   /// As bytes, for records of half a byte: byte b of a 64-byte line holds element b of the line's 128 in its low half and element
   /// b + 64 in its high half. The query is padded to a multiple of 128, records are read up to whole lines.
   ByteKernel nibbles = nullptr;
+  /// As bytes with twice the dot, which is the exact sum of query[j] over the set bits of the record: bit j % 8 of byte j / 8, read up
+  /// to the next multiple of 8 bytes.
+  ByteKernel bits = nullptr;
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };
 inline constexpr std::size_t max_byte_dim = 65'536;

@@ -9,6 +9,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstring>
+
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/quant/kernels.hpp"
 
@@ -30,42 +32,61 @@ HWY_INLINE void add_products(const std::int8_t* query, Stored stored, SumVector&
 }
 
 struct Bytes {
-  static constexpr std::size_t elements = 64;  // of a line of 64 bytes
-  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, std::size_t at,
-                             SumVector& low, SumVector& high) {
-    add_products(query + at, hn::LoadU(hn::Rebind<std::uint8_t, Wide>(), line + at), low, high);
+  static constexpr std::size_t elements = 64, bytes = 64;  // of a line
+  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
+                             SumVector& high) {
+    for (std::size_t at = 0; at < bytes; at += wide_lanes)
+      add_products(query + at, hn::LoadU(hn::Rebind<std::uint8_t, Wide>(), line + at), low, high);
   }
 };
 struct Nibbles {
-  static constexpr std::size_t elements = 128;
-  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, std::size_t at,
-                             SumVector& low, SumVector& high) {
+  static constexpr std::size_t elements = 128, bytes = 64;
+  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
+                             SumVector& high) {
     const hn::Rebind<std::uint8_t, Wide> d8;
-    const auto both = hn::LoadU(d8, line + at);
-    add_products(query + at, hn::And(both, hn::Set(d8, 15)), low, high);
-    add_products(query + at + 64, hn::ShiftRight<4>(both), low, high);
+    for (std::size_t at = 0; at < bytes; at += wide_lanes) {
+      const auto both = hn::LoadU(d8, line + at);
+      add_products(query + at, hn::And(both, hn::Set(d8, 15)), low, high);
+      add_products(query + at + 64, hn::ShiftRight<4>(both), low, high);
+    }
+  }
+};
+
+// Bits choose which values of the query are summed, twice.
+struct Bits {
+  static constexpr std::size_t elements = 64, bytes = 8;
+  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
+                             SumVector& high) {
+    std::uint8_t bits[16] = {};  // Loading a mask reads 8 bytes from wherever it begins.
+    std::memcpy(bits, line, bytes);
+    const auto two = hn::Set(Wide(), 2);
+    for (std::size_t at = 0; at < elements; at += wide_lanes) {
+      const auto q = hn::PromoteTo(Wide(), hn::LoadU(hn::Rebind<std::int8_t, Wide>(), query + at));
+      const auto chosen = hn::IfThenElseZero(hn::LoadMaskBits(Wide(), bits + at / 8), q);
+      low = hn::ReorderWidenMulAccumulate(WideSum(), chosen, two, low, high);
+    }
   }
 };
 
 template <class Type>
 void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                    std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+                    std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
+                    float* out) {
   const std::size_t lines = (dim + Type::elements - 1) / Type::elements;
   constexpr std::size_t ahead = 4;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     if (records.ids != nullptr && i + ahead < count) {
-      prefetch(records.base + records.stride * records.ids[i + ahead], lines * 64);
+      prefetch(records.base + records.stride * records.ids[i + ahead], lines * Type::bytes);
     }
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     SumVector low = hn::Zero(WideSum());
     SumVector high = hn::Zero(WideSum());
-    for (std::size_t line = 0; line < lines; ++line) {
-      for (std::size_t at = 0; at < 64; at += wide_lanes)
-        Type::add(query + line * Type::elements, bytes + line * 64, at, low, high);
-    }
+    for (std::size_t line = 0; line < lines; ++line)
+      Type::add(query + line * Type::elements, bytes + line * Type::bytes, low, high);
     const std::int32_t dot = hn::GetLane(hn::SumOfLanes(WideSum(), hn::Add(low, high))) - shift;
-    out[i] = (constant + factors[2 * record + 1]) + (weight * factors[2 * record]) * static_cast<float>(dot);
+    out[i] = (constant + offset_weight * factors[2 * record + 1]) +
+             (weight * factors[2 * record]) * static_cast<float>(dot);
   }
 }
 

@@ -31,7 +31,8 @@ inline Kernels table(std::string_view name) {
           .dot_e3m4 = &score_floats<F8<4>, false>,
           .l2_e3m4 = &score_floats<F8<4>, true>,
           .bytes = &score_integers<Bytes>,
-          .nibbles = &score_integers<Nibbles>};
+          .nibbles = &score_integers<Nibbles>,
+          .bits = &score_integers<Bits>};
 }
 
 }  // namespace vicinal::HWY_NAMESPACE

@@ -42,15 +42,18 @@ std::int32_t nibble_at(const std::uint8_t* record, std::size_t j) {
   return j % 128 < 64 ? both & 15 : both >> 4;
 }
 
+std::int32_t bit_at(const std::uint8_t* record, std::size_t j) { return 2 * (record[j / 8] >> (j % 8) & 1); }
+
 template <std::int32_t (*code_at)(const std::uint8_t*, std::size_t)>
 void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                    std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+                    std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
+                    float* out) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     std::int32_t dot = 0;
     for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * code_at(bytes, j);
-    out[i] = (constant + factors[2 * record + 1]) +
+    out[i] = (constant + offset_weight * factors[2 * record + 1]) +
              (weight * factors[2 * record]) * static_cast<float>(dot - shift);
   }
 }
@@ -72,7 +75,8 @@ Kernels scalar_kernels() {
           .dot_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, false>,
           .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
           .bytes = &score_integers<byte_at>,
-          .nibbles = &score_integers<nibble_at>};
+          .nibbles = &score_integers<nibble_at>,
+          .bits = &score_integers<bit_at>};
 }
 
 }  // namespace vicinal

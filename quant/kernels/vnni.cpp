@@ -33,20 +33,30 @@ struct Arguments {
   std::int32_t shift;
   float weight;
   float constant;
+  float offset_weight;
 };
+
+// What a record is made of, and how many elements its "line" has: 64 bytes, 64 bytes of two halves each, or 64 bits.
+enum class Form : std::uint8_t { bytes, nibbles, bits };
+constexpr std::size_t elements_of(Form form) { return form == Form::nibbles ? 128 : 64; }
+constexpr std::size_t bytes_of(Form form) { return form == Form::bits ? 8 : 64; }
 
 VICINAL_VNNI inline std::size_t number(const Arguments& a, std::size_t i) {
   return a.records.ids == nullptr ? i : a.records.ids[i];
 }
 
-// The products of 64 bytes of a record, or of its 128 halves of bytes.
-template <bool nibbles>
+// The products of one line of a record.
+template <Form form>
 VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const std::int8_t* query) {
-  const __m512i codes = _mm512_loadu_si512(line);
   const __m512i first = _mm512_load_si512(query);
-  if constexpr (!nibbles) {
-    return _mm512_dpbusd_epi32(sum, codes, first);
+  if constexpr (form == Form::bits) {
+    __mmask64 chosen = 0;
+    __builtin_memcpy(&chosen, line, sizeof(chosen));
+    return _mm512_dpbusd_epi32(sum, _mm512_maskz_set1_epi8(chosen, 1), first);
+  } else if constexpr (form == Form::bytes) {
+    return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(line), first);
   } else {
+    const __m512i codes = _mm512_loadu_si512(line);
     const __m512i mask = _mm512_set1_epi8(15);
     const __m512i low = _mm512_and_si512(codes, mask);
     const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask);
@@ -55,11 +65,12 @@ VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const s
 }
 
 // Scores `count` records, four side by side. With `fixed_lines` the query stays in registers; 0 takes the count from `a`.
-template <std::size_t fixed_lines, bool nibbles>
+template <std::size_t fixed_lines, Form form>
 VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
   const __m128 weight = _mm_set1_ps(a.weight);
   const __m128 constant = _mm_set1_ps(a.constant);
+  const __m128 offset_weight = _mm_set1_ps(a.offset_weight);
   const __m128i shift = _mm_set1_epi32(a.shift);
   for (std::size_t i = 0; i < count; i += 4) {
     // The last group repeats its last record rather than branch on how many there are.
@@ -71,7 +82,7 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
     }
     if (a.records.ids != nullptr) {
       for (std::size_t next = i + 4; next < i + 8 && next < count; ++next) {
-        prefetch(a.records.base + a.records.stride * a.records.ids[next], lines * 64);
+        prefetch(a.records.base + a.records.stride * a.records.ids[next], lines * bytes_of(form));
       }
     }
     __m512i s0 = _mm512_setzero_si512();
@@ -79,20 +90,22 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
     __m512i s2 = s0;
     __m512i s3 = s0;
     for (std::size_t line = 0; line < lines; ++line) {
-      const std::int8_t* const values = a.query + line * (nibbles ? 128 : 64);
-      s0 = add_line<nibbles>(s0, at[0] + line * 64, values);
-      s1 = add_line<nibbles>(s1, at[1] + line * 64, values);
-      s2 = add_line<nibbles>(s2, at[2] + line * 64, values);
-      s3 = add_line<nibbles>(s3, at[3] + line * 64, values);
+      const std::int8_t* const values = a.query + line * elements_of(form);
+      s0 = add_line<form>(s0, at[0] + line * bytes_of(form), values);
+      s1 = add_line<form>(s1, at[1] + line * bytes_of(form), values);
+      s2 = add_line<form>(s2, at[2] + line * bytes_of(form), values);
+      s3 = add_line<form>(s3, at[3] + line * bytes_of(form), values);
     }
-    const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(fold4(s0, s1, s2, s3), shift));
+    __m128i sums = fold4(s0, s1, s2, s3);
+    if constexpr (form == Form::bits) sums = _mm_add_epi32(sums, sums);
+    const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, shift));
     const auto pair = [&](std::size_t m) VICINAL_VNNI {
       return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m])));
     };
     const __m128 first = _mm_movelh_ps(pair(0), pair(1));
     const __m128 second = _mm_movelh_ps(pair(2), pair(3));
     const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
-    const __m128 offsets = _mm_shuffle_ps(first, second, 0xDD);
+    const __m128 offsets = _mm_mul_ps(offset_weight, _mm_shuffle_ps(first, second, 0xDD));
     const __m128 result =
         _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
     if (i + 4 <= count) {
@@ -103,23 +116,25 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   }
 }
 
-template <bool nibbles>
+template <Form form>
 void score_vnni(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
-                std::int32_t shift, float weight, float constant, std::size_t count, float* out) {
+                std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
+                float* out) {
   if (count == 0) return;
-  constexpr std::size_t elements = nibbles ? 128 : 64;
-  const Arguments a{query, (dim + elements - 1) / elements, records, factors, shift, weight, constant};
+  constexpr std::size_t elements = elements_of(form);
+  const Arguments a{query,        (dim + elements - 1) / elements, records, factors, shift, weight, constant,
+                    offset_weight};
   switch (a.lines) {
-    case 1: return score<1, nibbles>(a, count, out);
-    case 2: return score<2, nibbles>(a, count, out);
-    case 3: return score<3, nibbles>(a, count, out);
-    case 4: return score<4, nibbles>(a, count, out);
-    case 6: return score<6, nibbles>(a, count, out);
-    case 8: return score<8, nibbles>(a, count, out);
-    case 12: return score<12, nibbles>(a, count, out);
-    case 13: return score<13, nibbles>(a, count, out);
-    case 16: return score<16, nibbles>(a, count, out);
-    default: return score<0, nibbles>(a, count, out);
+    case 1: return score<1, form>(a, count, out);
+    case 2: return score<2, form>(a, count, out);
+    case 3: return score<3, form>(a, count, out);
+    case 4: return score<4, form>(a, count, out);
+    case 6: return score<6, form>(a, count, out);
+    case 8: return score<8, form>(a, count, out);
+    case 12: return score<12, form>(a, count, out);
+    case 13: return score<13, form>(a, count, out);
+    case 16: return score<16, form>(a, count, out);
+    default: return score<0, form>(a, count, out);
   }
 }
 
@@ -129,8 +144,9 @@ bool use_vnni(Kernels& table) {
   if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vl") || table.name != "avx3")
     return false;
   table.name = "avx3_vnni";
-  table.bytes = &score_vnni<false>;
-  table.nibbles = &score_vnni<true>;
+  table.bytes = &score_vnni<Form::bytes>;
+  table.nibbles = &score_vnni<Form::nibbles>;
+  table.bits = &score_vnni<Form::bits>;
   table.fast_bytes = true;
   return true;
 }

@@ -21,6 +21,8 @@ struct Golden {
   const char* spec;
   Metric metric;
   bool own_ids;
+  bool codes_of_old =
+      false;  // The format has better codes by now; the file is read as ever, and its rerank rows answer.
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) { *out << golden.name; }  // NOLINT: GoogleTest's name
@@ -29,11 +31,15 @@ constexpr Golden files[] = {
     {"1-flat", "flat", Metric::l2, false},
     {"1-f16-rerank", "f16 | flat | rerank(f32, 2x)", Metric::cosine, true},
     {"1-hnsw", "bf16 | hnsw(m=4, efc=20)", Metric::ip, false},
-    {"1-i8-hnsw-rerank", "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)", Metric::cosine, true},
+    {"1-i8-hnsw-rerank", "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)", Metric::cosine, true, true},
     {"1-i8-plain", "i8(rotate=off, centre=off) | flat", Metric::ip, false},
     {"1-i4-hnsw-rerank", "i4 | hnsw(m=4, efc=20) | rerank(e3m4, 3x)", Metric::l2, false},
     {"1-e4m3", "e4m3 | flat", Metric::ip, true},
     {"1-e5m2-hnsw", "e5m2 | hnsw(m=4, efc=20)", Metric::l2, false},
+    {"2-i8-hnsw-rerank", "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)", Metric::cosine, true},
+    {"2-i4-ip", "i4 | flat", Metric::ip, false},
+    {"1-b1-hnsw-rerank", "b1 | hnsw(m=4, efc=20) | rerank(e4m3, 5x)", Metric::ip, true},
+    {"1-b1-l2", "b1 | flat", Metric::l2, false},
 };
 
 // Whole thousandths from the library's own generator: nothing here depends on a mathematics library, whose last bits differ.
@@ -71,7 +77,9 @@ TEST_P(GoldenFile, IsOpenedAndAnswersAsThen) {
     const Index then = Index::open(path(), mode);
     const Index now = build();
     EXPECT_EQ(to_string(then.spec()), to_string(now.spec()));
-    EXPECT_EQ(then.calibration(), now.calibration());
+    if (!GetParam().codes_of_old) {
+      EXPECT_EQ(then.calibration(), now.calibration());
+    }
     const Neighbors old_answers = then.search(queries.view(), 7);
     const Neighbors answers = now.search(queries.view(), 7);
     for (std::size_t q = 0; q < queries.count; ++q) {
@@ -84,6 +92,7 @@ TEST_P(GoldenFile, IsOpenedAndAnswersAsThen) {
 }
 
 TEST_P(GoldenFile, IsStillWrittenByteForByte) {
+  if (GetParam().codes_of_old) GTEST_SKIP() << "saved before the codes changed";
   const TemporaryFolder folder;
   build().save(folder / "now.vcn");
   EXPECT_TRUE(read_bytes(folder / "now.vcn") == read_bytes(path()))

@@ -74,8 +74,9 @@ TEST(Spec, PrintsTheCanonicalString) {
 
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
   Spec spec;
-  spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8,
-                                      CodecKind::i4, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
+  spec.codec.kind =
+      *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8, CodecKind::i4,
+                        CodecKind::b1, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
   if (is_integer(spec.codec.kind)) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
@@ -118,7 +119,7 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     FAIL();
   } catch (const SpecError& error) {
     EXPECT_STREQ(error.what(),
-                 "unknown stage 'hnws', expected one of f32, f16, bf16, i8, i4, e4m3, e5m2, e3m4, flat, "
+                 "unknown stage 'hnws', expected one of f32, f16, bf16, i8, i4, b1, e4m3, e5m2, e3m4, flat, "
                  "hnsw, rerank; did you mean 'hnsw'?\n"
                  "i8 | hnws | rerank\n"
                  "     ^");

@@ -30,7 +30,8 @@ constexpr std::size_t metric_at = 25;
 constexpr std::size_t rotate_at = 26;
 constexpr std::size_t centre_at = 27;
 constexpr std::size_t exponent_at = 28;
-constexpr std::size_t reserved_at = 30;
+constexpr std::size_t split_at = 30;
+constexpr std::size_t reserved_at = 31;
 
 constexpr std::size_t rows = 6;
 constexpr std::size_t dim = 70;
@@ -103,21 +104,24 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
   expect_codec_refused([](Sections& s) { s.codec.pop_back(); }, "wrong length");
   expect_codec_refused([](Sections& s) { s.codec.push_back('\0'); }, "wrong length");
   expect_codec_refused([](Sections& s) { s.codec.clear(); }, "wrong length");
-  for (std::size_t place = exponent_at; place < reserved_at; ++place) {
+  for (std::size_t place = exponent_at; place < split_at; ++place) {
     expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
                          "the exponent is out of range");
   }
   for (std::size_t place = reserved_at; place < 32; ++place) {
     expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
-                         "reserved bytes are not zero");
+                         "a reserved byte is not zero");
   }
-  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{8, 255}) {
+  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{9, 255}) {
     expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
   }
   for (const std::uint8_t metric : std::initializer_list<std::uint8_t>{3, 255}) {
     expect_codec_refused([metric](Sections& s) { put(s, metric_at, metric); }, "unknown metric");
   }
-  for (const std::size_t flag : {rotate_at, centre_at}) {
+  // The store is of l2, which has no queries to split.
+  expect_codec_refused([](Sections& s) { put<std::uint8_t>(s, split_at, 1); },
+                       "queries of this codec cannot be split");
+  for (const std::size_t flag : {rotate_at, centre_at, split_at}) {
     expect_codec_refused([flag](Sections& s) { put<std::uint8_t>(s, flag, 2); }, "a flag is neither 0 nor 1");
   }
   constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();

@@ -61,7 +61,10 @@ void print_digest(const CodecCase& which, std::size_t dim) {
 
 int main() {
   std::printf("%s\n", std::string(vicinal::kernels().name).c_str());
-  for (const vicinal::CodecCase& which : vicinal::codec_cases()) {
+  std::vector<vicinal::CodecCase> cases = vicinal::codec_cases();
+  for (const vicinal::Metric metric : {vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine})
+    cases.push_back({{vicinal::CodecKind::b1, true, true, 7}, metric});
+  for (const vicinal::CodecCase& which : cases) {
     for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL})
       vicinal::print_digest(which, dim);
   }

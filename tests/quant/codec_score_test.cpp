@@ -45,14 +45,54 @@ class CodecScores : public testing::TestWithParam<CodecCase> {
   }
 };
 
-// The query that the byte kernels see: for l2 centred as the documents are, for ip and cosine not centred.
-std::vector<float> quantised_query(const CodecCase& which, const Codec& codec, std::span<const float> query) {
-  CodecOptions options = which.options;
-  options.kind = CodecKind::i8;  // whatever the documents are
-  options.centre = options.centre && which.metric == Metric::l2;
-  const Codec plain = Codec::restore(options, which.metric, codec.dim(),
-                                     options.centre ? codec.mean() : std::span<const float>{});
-  return EncodedVector(plain, query).decoded(plain);
+// How an integer codec takes a query: `along` times the documents' mean, which is scored exactly, and the rest as bytes. For l2 the
+// mean is subtracted once, as from the documents.
+struct SplitQuery {
+  SplitQuery(const CodecCase& which, const Codec& codec, std::span<const float> query) : rest(query.size()) {
+    const std::span<const float> mean = codec.mean();
+    if (!mean.empty()) {
+      along = 1.0F;
+      if (which.metric != Metric::l2) {
+        // In the library's own arithmetic: one bit more or less could move a byte of the rest.
+        Array<float> padded((query.size() + 31) / 32 * 32);
+        std::copy(query.begin(), query.end(), padded.data());
+        float product = 0;
+        kernels().dot_f32(padded.data(), query.size(),
+                          {reinterpret_cast<const std::byte*>(mean.data()), 0, nullptr}, 1, &product);
+        const auto norm = static_cast<float>(dot_of(mean, mean));
+        along = norm > 0 ? product / norm : 0.0F;
+      }
+    }
+    for (std::size_t j = 0; j < query.size(); ++j)
+      rest[j] = mean.empty() ? query[j] : query[j] - along * mean[j];
+    CodecOptions options = which.options;
+    options.kind = CodecKind::i8;  // whatever the documents are
+    options.centre = false;
+    const Codec plain = Codec::restore(options, Metric::l2, codec.dim(), {});
+    const EncodedVector encoded(plain, rest);
+    scale = encoded.factors[0];
+    seen = encoded.decoded(plain);
+  }
+
+  float along = 0.0F;
+  std::vector<float> rest;  // before it is rounded
+  std::vector<float> seen;  // after
+  float scale = 0.0F;
+};
+
+// What the distance of a query to a record should be, given what is seen of the query beside the mean.
+double expected_distance(const Codec& codec, std::span<const float> query, const SplitQuery& split,
+                         std::span<const float> beside, const EncodedVector& encoded) {
+  std::vector<float> residual = encoded.decoded(codec);
+  const std::span<const float> mean = codec.mean();
+  for (std::size_t j = 0; j < mean.size(); ++j) residual[j] -= mean[j];
+  if (codec.metric() == Metric::l2) return l2_of(beside, residual);
+  double product = dot_of(beside, residual);
+  if (!mean.empty()) {
+    product +=
+        dot_of(query, mean) - static_cast<double>(split.along) * static_cast<double>(encoded.factors[1]);
+  }
+  return (codec.metric() == Metric::cosine ? 1.0 : 0.0) - product;
 }
 
 // Nothing but rounding lies between score() and double arithmetic on the same codes. For floats that is the kernels' bound; for
@@ -68,14 +108,14 @@ TEST_P(CodecScores, AreTheDistancesToWhatTheCodesStandFor) {
     for (std::size_t q = 0; q < queries; ++q) {
       codec.prepare_query(asked[q], prepared);
       const std::vector<float> query = as_scored(asked[q]);
-      const std::vector<float> seen = integer() ? quantised_query(GetParam(), codec, asked[q]) : query;
+      const SplitQuery split(GetParam(), codec, query);
       for (std::size_t d = 0; d < documents; ++d) {
         const EncodedVector encoded(codec, base[d]);
         const std::vector<float> stored = encoded.decoded(codec);
-        double expected = distance_of(metric(), seen, stored);
-        if (!mean.empty() && metric() != Metric::l2) expected += dot_of(seen, mean) - dot_of(query, mean);
+        const double expected = integer() ? expected_distance(codec, query, split, split.seen, encoded)
+                                          : distance_of(metric(), query, stored);
         const double lengths =
-            norm_of(seen) + norm_of(stored) + norm_of(mean) + (metric() == Metric::cosine ? 1.0 : 0.0);
+            norm_of(query) + norm_of(stored) + norm_of(mean) + (metric() == Metric::cosine ? 1.0 : 0.0);
         const double roundings =
             integer() ? 2 * std::log2(static_cast<double>(dim)) + 20 : static_cast<double>(dim) / 32 + 12;
         ASSERT_NEAR(static_cast<double>(score_one(codec, prepared, encoded)), expected,
@@ -100,17 +140,12 @@ TEST_P(IntegerCodecScores, AreOffByTheQuerysQuantisationAtMost) {
     PreparedQuery prepared;
     codec.prepare_query(asked[q], prepared);
     const std::vector<float> query = as_scored(asked[q]);
-    CodecOptions options = GetParam().options;
-    options.kind = CodecKind::i8;
-    options.centre = options.centre && metric() == Metric::l2;
-    const Codec of_query =
-        Codec::restore(options, metric(), dim, options.centre ? codec.mean() : std::span<const float>{});
-    const auto scale = static_cast<double>(EncodedVector(of_query, asked[q]).factors[0]);
-    const double moved = scale / 2 * std::sqrt(static_cast<double>(dim));
+    const SplitQuery split(GetParam(), codec, query);
+    const double moved = static_cast<double>(split.scale) / 2 * std::sqrt(static_cast<double>(dim));
     for (std::size_t d = 0; d < documents; ++d) {
       const EncodedVector encoded(codec, base[d]);
       std::vector<float> stored = encoded.decoded(codec);
-      const double exact = distance_of(metric(), query, stored);
+      const double exact = expected_distance(codec, query, split, split.rest, encoded);
       double bound = moved * (2 * std::sqrt(l2_of(query, stored)) + moved);
       if (metric() != Metric::l2) {
         // Only the product with the residual suffers: the mean's part is computed from the query itself.
@@ -199,28 +234,58 @@ RC_GTEST_PROP(RecordScores, AreSymmetricToTheBit, ()) {
   RC_ASSERT(score_one(codec, from_a, a, l2_factors(codec, a)) == 0.0F);
 }
 
-// A mean and a query of whole numbers whose residuals fill exactly the range of the codes: nothing is rounded, so the constant
-// term of the centring must make the inner product exact.
+// Whole numbers, and a query that is exactly twice the mean but for codes where the mean is zero: nothing is rounded, so the two
+// terms of the centring must make the inner product exact.
 TEST(CodecCentring, IsExactForInnerProducts) {
   constexpr std::size_t dim = 40;
   RandomStream random(1, 1);
   std::vector<float> mean(dim);
-  for (float& v : mean) v = static_cast<float>(random.next_below(2001)) - 1000.0F;
-  const auto draw_codes = [&] {
+  for (std::size_t j = 0; j < dim / 2; ++j) mean[j] = static_cast<float>(random.next_below(1001)) - 500.0F;
+  const auto draw_codes = [&](std::size_t first) {
     std::vector<float> codes(dim);
-    for (float& v : codes) v = static_cast<float>(random.next_below(255)) - 127.0F;
-    codes[random.next_below(dim)] = 127.0F;
+    for (std::size_t j = first; j < dim; ++j) codes[j] = static_cast<float>(random.next_below(255)) - 127.0F;
+    codes[dim - 1 - random.next_below(dim / 2)] = 127.0F;
     return codes;
   };
   const Codec codec = Codec::restore({CodecKind::i8, false, true, 0}, Metric::ip, dim, mean);
+  const Codec whole = Codec::restore({CodecKind::i8, false, true, 0}, Metric::ip, dim, mean, 0, false);
+  EXPECT_TRUE(codec.splits_queries());
+  EXPECT_FALSE(whole.splits_queries());
+  EXPECT_NE(codec.fingerprint(), whole.fingerprint());
   for (int round = 0; round < 50; ++round) {
-    std::vector<float> document = draw_codes();
+    std::vector<float> document = draw_codes(0);
     std::transform(document.begin(), document.end(), mean.begin(), document.begin(), std::plus<>());
-    const std::vector<float> query = draw_codes();
+    std::vector<float> query = draw_codes(dim / 2);
+    for (std::size_t j = 0; j < dim; ++j) query[j] += 2 * mean[j];
     PreparedQuery prepared;
     codec.prepare_query(query, prepared);
     ASSERT_EQ(static_cast<double>(score_one(codec, prepared, EncodedVector(codec, document))),
               -dot_of(query, document));
+    // As it was in the first files: offsets of 0 and the query whole, which must then fit in bytes.
+    const EncodedVector old(whole, document);
+    EXPECT_EQ(old.factors[1], 0.0F);
+    const std::vector<float> codes = draw_codes(0);
+    whole.prepare_query(codes, prepared);
+    ASSERT_EQ(static_cast<double>(score_one(whole, prepared, old)), -dot_of(codes, document));
+  }
+}
+
+// Rounding the codes cannot touch what a query has along the mean.
+TEST(CodecCentring, MakesTheMeanItselfAnExactQuery) {
+  constexpr std::size_t dim = 64;
+  SampleVectors base = clustered_vectors(50, dim, 4);
+  for (float& value : base.values) value += 3.0F;
+  for (const CodecKind kind : {CodecKind::i8, CodecKind::i4, CodecKind::b1}) {
+    const Codec codec = Codec::train({kind, true, true, 1}, Metric::ip, base.view());
+    std::vector<float> query(codec.mean().begin(), codec.mean().end());
+    for (float& value : query) value *= -2.5F;
+    PreparedQuery prepared;
+    codec.prepare_query(query, prepared);
+    for (std::size_t d = 0; d < base.size(); ++d) {
+      const double exact = -dot_of(query, base[d]);
+      EXPECT_NEAR(static_cast<double>(score_one(codec, prepared, EncodedVector(codec, base[d]))), exact,
+                  1e-5 * std::abs(exact));
+    }
   }
 }
 

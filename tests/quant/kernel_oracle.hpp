@@ -71,11 +71,13 @@ inline float expected_l2(std::span<const float> query, std::span<const float> re
 
 /// The byte kernel's result; the sum is exact.
 inline float expected_bytes(std::span<const std::int8_t> query, std::span<const std::uint8_t> record,
-                            float scale, float offset, std::int32_t shift, float weight, float constant) {
+                            float scale, float offset, std::int32_t shift, float weight, float constant,
+                            float offset_weight) {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < record.size(); ++i) sum += std::int64_t{query[i]} * std::int64_t{record[i]};
   const float dot = static_cast<float>(sum - shift);
-  const float base = constant + offset;
+  const float weighted = offset_weight * offset;
+  const float base = constant + weighted;
   const float factor = weight * scale;
   const float product = factor * dot;
   return base + product;

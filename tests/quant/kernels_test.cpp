@@ -99,6 +99,7 @@ TEST_P(KernelSet, HasANameAndEveryKernel) {
   for (const FloatCase& which : float_cases) EXPECT_NE(GetParam().*which.kernel, nullptr) << which.name;
   EXPECT_NE(GetParam().bytes, nullptr);
   EXPECT_NE(GetParam().nibbles, nullptr);
+  EXPECT_NE(GetParam().bits, nullptr);
 }
 
 TEST_P(KernelSet, FloatsHaveTheBitsOfTheContract) {
@@ -197,10 +198,10 @@ TEST_P(KernelSet, BytesHaveTheBitsOfTheContract) {
         for (auto& byte : record) byte = static_cast<std::uint8_t>(random.next_below(256));
         std::memcpy(block.record(i), record.data(), dim);
         expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], shift,
-                                          weight, constant));
+                                          weight, constant, 1.5F));
       }
       const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
-        GetParam().bytes(query.data(), dim, block.records(ids), factors.data(), shift, weight, constant,
+        GetParam().bytes(query.data(), dim, block.records(ids), factors.data(), shift, weight, constant, 1.5F,
                          count, out);
       };
       expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
@@ -233,12 +234,46 @@ TEST_P(KernelSet, NibblesHaveTheBitsOfTheContract) {
           const std::size_t second = low + 64 < dim ? record[low + 64] : random.next_below(16);
           block.record(i)[byte] = static_cast<std::byte>(first | second << 4U);
         }
-        expected.push_back(
-            expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F, 3.0F));
+        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F,
+                                          3.0F, -0.75F));
       }
       const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
-        GetParam().nibbles(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, count,
-                           out);
+        GetParam().nibbles(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F,
+                           count, out);
+      };
+      expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(KernelSet, BitsHaveTheBitsOfTheContract) {
+  std::vector<std::size_t> dims = dimensions();
+  for (std::size_t lines = 3; lines <= 17; ++lines) dims.push_back(lines * 64);
+  for (const std::size_t dim : dims) {
+    for (const std::size_t gap : {0UL, 1UL, 64UL}) {
+      RandomStream random(dim, gap + 200);
+      const Array<std::int8_t> query = draw_byte_query(random, dim);
+      const std::size_t bytes = (dim + 63) / 64 * 8;
+      const Block block(bytes, gap, gap % 64);
+      std::vector<float> factors(2 * record_count);
+      for (float& factor : factors) factor = static_cast<float>(random.next_unit());
+      std::vector<float> expected;
+      for (std::size_t i = 0; i < record_count; ++i) {
+        // Twice the bits, as bytes; what lies beyond the last is multiplied with zeros, so it may be anything.
+        std::vector<std::uint8_t> record(dim);
+        for (std::size_t j = 0; j < bytes * 8; ++j) {
+          const bool set = (random.next() & 1) != 0;
+          if (j % 8 == 0) block.record(i)[j / 8] = std::byte{0};
+          if (set) block.record(i)[j / 8] |= std::byte{1} << static_cast<int>(j % 8);
+          if (j < dim) record[j] = set ? 2 : 0;
+        }
+        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F,
+                                          3.0F, -0.75F));
+      }
+      const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
+        GetParam().bits(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F, count,
+                        out);
       };
       expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
       if (HasFatalFailure()) return;
@@ -261,7 +296,7 @@ TEST_P(KernelSet, BytesReachTheBoundOfInt32) {
           const std::vector<float> factors = {1.0F, 0.0F};
           float out = untouched;
           GetParam().bytes(query.data(), dim, {record.data(), 0, nullptr}, factors.data(), shift, 1.0F, 0.0F,
-                           1, &out);
+                           1.0F, 1, &out);
           EXPECT_EQ(out, static_cast<float>(sum - shift))
               << "dim " << dim << ", " << q << " x " << x << ", shift " << shift;
         }

@@ -100,7 +100,7 @@ TEST_P(KernelsAndXsimd, AgreeOnBytesExactly) {
     const std::int32_t shift = dot - static_cast<std::int32_t>(random.next_below(1000));
     float out = 0;
     GetParam().bytes(query.data(), dim, {reinterpret_cast<const std::byte*>(record.data()), 0, nullptr},
-                     factors.data(), shift, 1.0F, 0.0F, 1, &out);
+                     factors.data(), shift, 1.0F, 0.0F, 1.0F, 1, &out);
     ASSERT_EQ(out, static_cast<float>(dot - shift)) << "dim " << dim;
   }
 }
