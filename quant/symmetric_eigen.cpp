@@ -58,21 +58,29 @@ class Tridiagonal {
     reduce();
   }
 
-  // Q, row-major, into zeroed memory.
+  // Q, row-major. The reflections are independent for each column, so they are applied strip by strip, which stay in the cache.
   void accumulate(Array<double>& q) const {
     const LinearKernels& kernels = linear_kernels();
-    std::vector<double> product(dim_);
-    for (std::size_t i = 0; i < dim_; ++i) q[i * dim_ + i] = 1;
-    for (std::size_t l = 1; l < dim_; ++l) {
-      if (weights_[l] == 0) continue;
-      const double* u = matrix_.data() + l * dim_;
-      std::fill_n(product.begin(), l, 0.0);
-      for_columns(l, l, control_, [&](std::size_t begin, std::size_t end) {
-        kernels.combine_rows(q.data(), dim_, l, begin, end, u, product.data());
-        for (std::size_t j = begin; j < end; ++j) product[j] /= weights_[l];
-        kernels.subtract_outer(q.data(), dim_, l, begin, end, u, product.data());
-      });
-    }
+    control_.executor.for_each(
+        (dim_ + strip_columns - 1) / strip_columns, [&](std::size_t task, std::size_t) {
+          if (control_.stop.stop_requested()) return;
+          const std::size_t first = task * strip_columns;
+          const std::size_t columns = std::min(strip_columns, dim_ - first);
+          Array<double> strip(dim_ * strip_columns);
+          for (std::size_t j = 0; j < columns; ++j) strip[(first + j) * strip_columns + j] = 1;
+          // What comes before acts on elements that are still zero in these columns.
+          for (std::size_t l = first + 1; l < dim_; ++l) {
+            if (weights_[l] == 0) continue;
+            const double* u = matrix_.data() + l * dim_;
+            double product[strip_columns] = {};
+            kernels.combine_rows(strip.data(), strip_columns, l, 0, strip_columns, u, product);
+            for (double& value : product) value /= weights_[l];
+            kernels.subtract_outer(strip.data(), strip_columns, l, 0, strip_columns, u, product);
+          }
+          for (std::size_t r = 0; r < dim_; ++r)
+            std::copy_n(strip.data() + r * strip_columns, columns, q.data() + r * dim_ + first);
+        });
+    control_.throw_if_stopped();
   }
 
   std::vector<double> diagonal;
