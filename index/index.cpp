@@ -87,6 +87,13 @@ AnyRetriever build_inner(const Spec& spec, Metric metric, MatrixView<const float
 
 AnyRetriever build_mapped(const Spec& spec, Metric metric, MatrixView<const float> base,
                           MatrixView<const float> queries, const BuildControl& control) {
+  if (spec.projection.kind == ProjectionKind::query_pca && metric != Metric::l2 && queries.empty()) {
+    throw InvalidArgument(
+        fmt::format("qpca learns from sample queries, got none: give some as calibration queries (vicinal "
+                    "build --queries), {} or "
+                    "more, or take pca({})",
+                    5 * base.cols(), spec.projection.dim));
+  }
   Projection projection = Projection::train(spec.projection, metric, base, queries, control);
   Array<float> projected(checked_product(base.rows(), projection.out_dim(), "projected base"));
   const MatrixView<float> rows(projected.data(), base.rows(), projection.out_dim());
