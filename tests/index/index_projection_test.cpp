@@ -148,7 +148,7 @@ TEST_F(IndexProjection, IsCalibratedWithAndWithoutQueries) {
     const Index given = Index::build(base_.view(), spec, Metric::l2, options(true));
     ASSERT_TRUE(given.calibration());
     EXPECT_TRUE(given.calibration()->given_queries);
-    const Neighbors found = given.search(queries_.view(), 5, {.target_recall = 0.8});
+    const Neighbors found = given.search(queries_.view(), 10, {.target_recall = 0.8});
     EXPECT_GT(recall_of(found, base_, queries_, Metric::l2), 0.7);
   }
 }
