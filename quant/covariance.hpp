@@ -34,8 +34,8 @@ ColumnRange column_range(const TrainingRows& rows, const BuildControl& control);
 ///
 /// Made from integers, so that no order of summation matters: x - centre is rounded to 14 bits with a power of two for each column,
 /// chosen from its range. Their products are summed exactly, in 32 bits over as many rows as cannot overflow (by Cauchy-Schwarz from
-/// the columns' sums of squares), then in 64. The rounding adds at most 2^-28 x range^2 / 3 to a column's variance. Memory for a block of
-/// rows and dim^2; O(rows x dim^2).
+/// the columns' sums of squares), then in 64. The rounding adds at most 2^-27 of the square of the
+/// largest deviation to a column's variance. Memory for a block of rows and dim^2; O(rows x dim^2).
 Array<double> second_moments(const TrainingRows& rows, const ColumnRange& range,
                              std::span<const float> centre, const BuildControl& control);
 
