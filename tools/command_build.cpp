@@ -33,8 +33,7 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   // Whatever can be known to be wrong is found before the vectors are read.
   const Spec spec = parse_spec(options.spec);
   if (options.no_calibrate && !options.queries.empty() && spec.projection.kind != ProjectionKind::query_pca)
-    throw InvalidArgument(
-        "--no-calibrate excludes --queries, but for specs with qpca, which learns from them");
+    throw UsageError("--no-calibrate excludes --queries, but for specs with qpca, which learns from them");
   require_writable({options.out, build_report_path(options.out)},
                    {options.base, options.ids, options.queries});
   const FloatMatrix base = read_vectors(options.base);
