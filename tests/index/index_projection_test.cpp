@@ -222,6 +222,28 @@ TEST_F(IndexProjection, SaysWhatIsWrong) {
               HasSubstr("queries row 1: the query holds values that are too large"));
 }
 
+// A large constant makes equal what was not: ties go by id all the same.
+TEST(QueryMapped, BreaksTheTiesThatItMakes) {
+  Rows base{200, 2, std::vector<float>(400)};
+  for (std::size_t i = 0; i < base.count; ++i) {
+    base.values[2 * i] = 100.0F + static_cast<float>(i * 37 % 200) * 0x1.0p-17F;
+    base.values[2 * i + 1] = static_cast<float>(i % 7);
+  }
+  IndexOptions options;
+  options.calibrate = false;
+  const Index index = Index::build(base.view(), "pca(2) | f32 | flat", Metric::ip, options);
+  const std::vector<float> query{1e6F, 0.0F};
+  const Neighbors found = index.search(MatrixView<const float>(query.data(), 1, 2), 200);
+  std::size_t ties = 0;
+  for (std::size_t i = 1; i < 200; ++i) {
+    ASSERT_LE(found.distances()[0][i - 1], found.distances()[0][i]);
+    if (found.distances()[0][i - 1] != found.distances()[0][i]) continue;
+    ++ties;
+    EXPECT_LT(found.ids()[0][i - 1], found.ids()[0][i]);
+  }
+  EXPECT_GT(ties, 10U);
+}
+
 TEST(QueryMapped, RefusesARetrieverOfAnotherSpace) {
   const Rows base = make_rows(30, 8, 1);
   const Projection pca = Projection::train({ProjectionKind::pca, 4}, Metric::cosine, base.view());
