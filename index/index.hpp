@@ -28,7 +28,8 @@ struct IndexOptions {
   bool calibrate = true;  ///< measure recall by effort after the build, when there is a graph to measure
   MatrixView<const float> calibration_queries =
       {};  ///< empty: rows of the base, searched for as absent. A spec with qpca also learns
-           ///< its projection from them and needs them, but for l2
+           ///< its projection from them and needs them, but for l2: recall told of so few that it
+           ///< learned them by heart is too high
   std::span<const Id> ids = {};  ///< empty: row numbers. Else one unique non-negative id a row
 };
 
