@@ -10,7 +10,9 @@
 
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
+#include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
+#include "vicinal/index/search_without.hpp"
 
 namespace vicinal {
 namespace {
@@ -73,16 +75,38 @@ Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32
   return copy;
 }
 
-AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
-                             const BuildControl& control) {
+// Flat or graph, over vectors of few or all dimensions.
+AnyRetriever build_inner(const Spec& spec, Metric metric, MatrixView<const float> base,
+                         const BuildControl& control) {
   const Codec codec = Codec::train(spec.codec, metric, base, control);
   control.throw_if_stopped();
-  AnyRetriever retriever;
-  if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
-    retriever = Hnsw::build(codec, base, *hnsw, control);
-  } else {
-    retriever = Flat(CodeStore::build(codec, base, {}, control));
+  if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index))
+    return Hnsw::build(codec, base, *hnsw, control);
+  return Flat(CodeStore::build(codec, base, {}, control));
+}
+
+AnyRetriever build_mapped(const Spec& spec, Metric metric, MatrixView<const float> base,
+                          MatrixView<const float> queries, const BuildControl& control) {
+  if (spec.projection.kind == ProjectionKind::query_pca && metric != Metric::l2 && queries.empty()) {
+    throw InvalidArgument(
+        fmt::format("qpca learns from sample queries, got none: give some as calibration queries (vicinal "
+                    "build --queries), {} or "
+                    "more, or take pca({})",
+                    5 * base.cols(), spec.projection.dim));
   }
+  Projection projection = Projection::train(spec.projection, metric, base, queries, control);
+  Array<float> projected(checked_product(base.rows(), projection.out_dim(), "projected base"));
+  const MatrixView<float> rows(projected.data(), base.rows(), projection.out_dim());
+  projection.project_documents(base, rows, control);
+  AnyRetriever inner = build_inner(spec, projection.inner_metric(), rows, control);
+  return QueryMapped(std::move(inner), std::move(projection));
+}
+
+AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
+                             MatrixView<const float> queries, const BuildControl& control) {
+  AnyRetriever retriever = spec.projection.kind == ProjectionKind::none
+                               ? build_inner(spec, metric, base, control)
+                               : build_mapped(spec, metric, base, queries, control);
   control.throw_if_stopped();
   if (!spec.rerank) return retriever;
   CodecOptions rows;
@@ -93,18 +117,13 @@ AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const f
 
 std::optional<Calibration> calibrate_retriever(const AnyRetriever& retriever, MatrixView<const float> base,
                                                const IndexOptions& options, const BuildControl& control) {
-  const auto* hnsw = retriever.get_if<Hnsw>();
-  const auto* reranked = retriever.get_if<Reranked>();
-  if (hnsw == nullptr && (reranked == nullptr || reranked->inner().get_if<Hnsw>() == nullptr))
-    return std::nullopt;
+  if (!has_graph(retriever)) return std::nullopt;
   const auto search = [&](const VectorBatch& queries, std::span<const std::uint32_t> absent,
                           NeighborsView out, std::size_t effort, const SearchControl& search_control) {
     if (absent.empty()) {
       retriever.search(queries, out, {effort, {}}, search_control);
-    } else if (reranked != nullptr) {
-      reranked->search_without(queries, absent, out, Reranked::Params::from_effort(effort), search_control);
     } else {
-      hnsw->search_without(queries, absent, out, Hnsw::Params::from_effort(effort), search_control);
+      search_without(retriever, queries, absent, out, {effort, {}}, search_control);
     }
   };
   return calibrate(base, retriever.metric(), options.calibration_queries, options.seed, search, control);
@@ -157,7 +176,7 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
     for (std::size_t row = 0; row < options.ids.size(); ++row)
       index.ids_[row] = options.ids[order.empty() ? row : order[row]];
   }
-  index.retriever_ = build_retriever(index.spec_, metric, base, control);
+  index.retriever_ = build_retriever(index.spec_, metric, base, options.calibration_queries, control);
   if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, base, options, control);
   return index;
 }
@@ -249,12 +268,14 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
                                       ids.size(), dim(), out.rows(), out.cols()));
   }
   std::vector<std::uint32_t> rows = rows_of_ids(ids);
+  const auto* mapped = retriever_.get_if<QueryMapped>();
+  const AnyRetriever& holder = mapped == nullptr ? retriever_ : mapped->inner();
   const CodeStore* codes = nullptr;
-  if (const auto* reranked = retriever_.get_if<Reranked>()) {
+  if (const auto* reranked = holder.get_if<Reranked>()) {
     codes = &reranked->rows();
-  } else if (const auto* flat = retriever_.get_if<Flat>()) {
+  } else if (const auto* flat = holder.get_if<Flat>()) {
     codes = &flat->codes();
-  } else if (const auto* hnsw = retriever_.get_if<Hnsw>()) {
+  } else if (const auto* hnsw = holder.get_if<Hnsw>()) {
     codes = &hnsw->codes();
     std::vector<std::uint32_t> slot_of_row(size());
     const std::span<const std::uint32_t> row_of_slot = hnsw->row_of_slot();
@@ -262,7 +283,11 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
     for (std::uint32_t& row : rows) row = slot_of_row[row];
   }
   if (codes == nullptr) throw Unsupported("this retriever does not give its vectors back");
-  for (std::size_t i = 0; i < rows.size(); ++i) codes->decode(rows[i], out[i]);
+  std::vector<float> projected(mapped == nullptr ? 0 : codes->dim());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    codes->decode(rows[i], mapped == nullptr ? out[i] : std::span<float>(projected));
+    if (mapped != nullptr) mapped->projection().reconstruct(projected, out[i]);
+  }
 }
 
 Index Index::with_ids(std::span<const Id> ids) const {

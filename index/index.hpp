@@ -26,7 +26,10 @@ struct IndexSearchOptions {
 struct IndexOptions {
   std::uint64_t seed = 1;
   bool calibrate = true;  ///< measure recall by effort after the build, when there is a graph to measure
-  MatrixView<const float> calibration_queries = {};  ///< empty: rows of the base, searched for as absent
+  MatrixView<const float> calibration_queries =
+      {};  ///< empty: rows of the base, searched for as absent. A spec with qpca also learns
+           ///< its projection from them and needs them, but for l2: recall told of so few that it
+           ///< learned them by heart is too high
   std::span<const Id> ids = {};  ///< empty: row numbers. Else one unique non-negative id a row
 };
 
@@ -76,7 +79,7 @@ class Index {
               const SearchControl& control) const;
 
   /// The vectors of `ids` as the index holds them, into `out` (one row an id): the rerank rows where there are some, else the
-  /// decoded codes; exact for f32, of length 1 for cosine. Throws InvalidArgument for an id that is not in the index (nothing is
+  /// decoded codes (mapped back when they are of a projection); exact for f32, of length 1 for cosine. Throws InvalidArgument for an id that is not in the index (nothing is
   /// written then) or a shape that does not fit. O(ids x dim), and O(size) once for a graph.
   void reconstruct(std::span<const Id> ids, MatrixView<float> out) const;
   /// The same index under other ids: ids[r] is the new name of the r-th smallest id of now. `ids` ascend, one an item; none: row

@@ -9,6 +9,7 @@
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/index.hpp"
 #include "vicinal/index/metadata.hpp"
+#include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 
 namespace vicinal {
@@ -19,6 +20,7 @@ constexpr const char* ids_section = "index/ids";
 constexpr const char* hnsw_prefix = "hnsw";
 constexpr const char* flat_prefix = "flat";
 constexpr const char* rows_prefix = "rows";
+constexpr const char* projection_prefix = "projection";
 
 Spec spec_of(const IndexMetadata& metadata) {
   Spec spec;
@@ -43,45 +45,75 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
   };
   const bool graph = std::holds_alternative<HnswOptions>(spec.index);
   for (const SectionInfo& section : file.sections()) {
-    const bool known = section.name == metadata_section || (has_ids && section.name == ids_section) ||
-                       starts_with(section.name, graph ? hnsw_prefix : flat_prefix) ||
-                       (spec.rerank && starts_with(section.name, rows_prefix));
+    const bool known =
+        section.name == metadata_section || (has_ids && section.name == ids_section) ||
+        starts_with(section.name, graph ? hnsw_prefix : flat_prefix) ||
+        (spec.rerank && starts_with(section.name, rows_prefix)) ||
+        (spec.projection.kind != ProjectionKind::none && starts_with(section.name, projection_prefix));
     if (!known)
       throw CorruptFile(
           fmt::format("section {} does not belong to an index of spec {}", section.name, to_string(spec)));
   }
 }
 
-void require_codes(const CodeStore& codes, const CodecOptions& options, const IndexMetadata& metadata,
-                   std::string_view prefix) {
+// What a store of codes must hold.
+struct ExpectedCodes {
+  CodecOptions options;
+  Metric metric;
+  std::uint64_t dim;
+  std::uint64_t size;
+};
+
+void require_codes(const CodeStore& codes, const ExpectedCodes& expected, std::string_view prefix) {
   const CodecOptions& stored = codes.codec().options();
   // The other members mean something for integers only.
-  const bool same = is_integer(options.kind) ? stored == options : stored.kind == options.kind;
-  if (!same || codes.codec().metric() != metadata.metric || codes.dim() != metadata.dim ||
-      codes.size() != metadata.size) {
-    throw CorruptFile(fmt::format(
-        "sections {}/ hold {} {} vectors of dimension {} ({}), section {} says {} {} of {} ({})", prefix,
-        codes.size(), to_string(stored.kind), codes.dim(), to_string(codes.codec().metric()),
-        metadata_section, metadata.size, to_string(options.kind), metadata.dim, to_string(metadata.metric)));
+  const bool same =
+      is_integer(expected.options.kind) ? stored == expected.options : stored.kind == expected.options.kind;
+  if (!same || codes.codec().metric() != expected.metric || codes.dim() != expected.dim ||
+      codes.size() != expected.size) {
+    throw CorruptFile(
+        fmt::format("sections {}/ hold {} {} vectors of dimension {} ({}), section {} says {} {} of {} ({})",
+                    prefix, codes.size(), to_string(stored.kind), codes.dim(),
+                    to_string(codes.codec().metric()), metadata_section, expected.size,
+                    to_string(expected.options.kind), expected.dim, to_string(expected.metric)));
   }
 }
 
-AnyRetriever load_retriever(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
-  AnyRetriever retriever;
+// Flat or graph.
+AnyRetriever load_inner(const Container& file, const Spec& spec, const ExpectedCodes& expected) {
   if (const auto* options = std::get_if<HnswOptions>(&spec.index)) {
     Hnsw hnsw = Hnsw::load(file, hnsw_prefix);
-    require_codes(hnsw.codes(), spec.codec, metadata, hnsw_prefix);
+    require_codes(hnsw.codes(), expected, hnsw_prefix);
     if (hnsw.options() != *options)
       throw CorruptFile("the graph was built with other options than the spec says");
-    retriever = std::move(hnsw);
-  } else {
-    CodeStore codes = CodeStore::load(file, flat_prefix);
-    require_codes(codes, spec.codec, metadata, flat_prefix);
-    retriever = Flat(std::move(codes));
+    return hnsw;
   }
+  CodeStore codes = CodeStore::load(file, flat_prefix);
+  require_codes(codes, expected, flat_prefix);
+  return Flat(std::move(codes));
+}
+
+AnyRetriever load_mapped(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
+  Projection projection = Projection::load(file, projection_prefix);
+  if (projection.options() != spec.projection || projection.metric() != metadata.metric ||
+      projection.in_dim() != metadata.dim) {
+    throw CorruptFile(fmt::format("sections {}/ hold another projection than section {} says",
+                                  projection_prefix, metadata_section));
+  }
+  AnyRetriever inner =
+      load_inner(file, spec, {spec.codec, projection.inner_metric(), projection.out_dim(), metadata.size});
+  return QueryMapped(std::move(inner), std::move(projection));
+}
+
+AnyRetriever load_retriever(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
+  AnyRetriever retriever =
+      spec.projection.kind == ProjectionKind::none
+          ? load_inner(file, spec, {spec.codec, metadata.metric, metadata.dim, metadata.size})
+          : load_mapped(file, spec, metadata);
   if (!spec.rerank) return retriever;
   CodeStore rows = CodeStore::load(file, rows_prefix);
-  require_codes(rows, {.kind = spec.rerank->rows}, metadata, rows_prefix);
+  require_codes(rows, {{.kind = spec.rerank->rows}, metadata.metric, metadata.dim, metadata.size},
+                rows_prefix);
   return Reranked(std::move(retriever), std::move(rows), spec.rerank->depth);
 }
 
@@ -105,7 +137,10 @@ void Index::save(const std::filesystem::path& path) const {
   writer.add_owned(metadata_section, encode_metadata(metadata));
   if (!ids_.empty()) writer.add(ids_section, ids_.span());
   const auto* reranked = retriever_.get_if<Reranked>();
-  const AnyRetriever& inner = reranked == nullptr ? retriever_ : reranked->inner();
+  const AnyRetriever& ranked = reranked == nullptr ? retriever_ : reranked->inner();
+  const auto* mapped = ranked.get_if<QueryMapped>();
+  const AnyRetriever& inner = mapped == nullptr ? ranked : mapped->inner();
+  if (mapped != nullptr) mapped->projection().save(writer, projection_prefix);
   if (const auto* hnsw = inner.get_if<Hnsw>()) hnsw->save(writer, hnsw_prefix);
   if (const auto* flat = inner.get_if<Flat>()) flat->codes().save(writer, flat_prefix);
   if (reranked != nullptr) reranked->rows().save(writer, rows_prefix);

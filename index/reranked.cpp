@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "vicinal/core/prefetch.hpp"
-#include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/ranking.hpp"
+#include "vicinal/index/search_without.hpp"
 
 namespace vicinal {
 namespace {
@@ -119,22 +119,9 @@ void Reranked::search(const VectorBatch& queries, NeighborsView out, const Param
 
 void Reranked::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent,
                               NeighborsView out, const Params& params, const SearchControl& control) const {
-  const auto* hnsw = inner_.get_if<Hnsw>();
-  if (hnsw == nullptr) {
-    throw Unsupported(
-        fmt::format("search_without needs an inner retriever of kind hnsw, got {}", inner_.kind()));
-  }
-  Hnsw::Params inner;
-  if (params.inner.effort != 0) inner = Hnsw::Params::from_effort(params.inner.effort);
-  if (const auto* given = std::any_cast<Hnsw::Params>(&params.inner.params)) inner = *given;
   const auto candidates = [&](std::size_t first, NeighborsView found, const SearchControl& inner_control) {
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      std::ranges::fill(found.ids[i], no_id);
-      std::ranges::fill(found.distances[i], no_distance);
-    }
-    std::ranges::fill(found.counts, 0U);
-    hnsw->search_without(queries.rows.rows_from(first, found.size()), absent.subspan(first, found.size()),
-                         found, inner, inner_control);
+    vicinal::search_without(inner_, queries.rows.rows_from(first, found.size()),
+                            absent.subspan(first, found.size()), found, params.inner, inner_control);
   };
   search_with(candidates, queries, out, params, control);
 }

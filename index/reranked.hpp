@@ -45,7 +45,7 @@ class Reranked {
               const SearchControl& control) const;
 
   /// As search(), but query i acts as if row absent[i] had never been indexed; see Hnsw::search_without. Throws Unsupported when
-  /// the inner retriever is not an Hnsw.
+  /// there is no Hnsw inside.
   void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
                       const Params& params, const SearchControl& control) const;
 

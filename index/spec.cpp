@@ -239,6 +239,7 @@ class Arguments {
   }
 
   [[noreturn]] void fail(const Token& token, const std::string& reason) const { tokens_.fail(token, reason); }
+  [[noreturn]] void fail_at_name(const std::string& reason) const { tokens_.fail(call_.name, reason); }
 
  private:
   [[noreturn]] void refuse(const Argument& argument, std::string_view bare) const {
@@ -264,6 +265,24 @@ class Arguments {
   std::vector<bool> used_;
   std::vector<std::string_view> keys_;
 };
+
+bool is_number(std::string_view text) { return text.front() >= '0' && text.front() <= '9'; }
+
+template <ProjectionKind kind>
+void parse_projection(Arguments& arguments, Spec& spec) {
+  constexpr std::size_t most = 65'536;
+  const Token* keyed = arguments.find({"dim"});
+  const Token* bare = arguments.find_bare(is_number);
+  if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "dim is given twice");
+  spec.projection.kind = kind;
+  if (kind == ProjectionKind::pca) spec.projection.whiten = arguments.read_switch("whiten", false);
+  arguments.require_all_used("the dimensions to keep, such as 192");
+  const Token* dim = keyed != nullptr ? keyed : bare;
+  if (dim == nullptr) {
+    arguments.fail_at_name(fmt::format("{0} lacks the dimensions to keep, as in {0}(192)", to_string(kind)));
+  }
+  spec.projection.dim = arguments.read_count(*dim, "dim", 1, most);
+}
 
 template <CodecKind kind>
 void parse_float_codec(Arguments& arguments, Spec& spec) {
@@ -342,10 +361,11 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
 }
 
 // In the order they must come.
-enum class Place : std::uint8_t { codec, index, rerank };
+enum class Place : std::uint8_t { projection, codec, index, rerank };
 
 std::string_view to_string(Place place) {
   switch (place) {
+    case Place::projection: return "projection";
     case Place::codec: return "codec";
     case Place::index: return "index";
     case Place::rerank: return "rerank stage";
@@ -361,6 +381,9 @@ struct Stage {
 };
 
 constexpr std::array stages{
+    Stage{"truncate", Place::projection, parse_projection<ProjectionKind::truncate>},
+    Stage{"pca", Place::projection, parse_projection<ProjectionKind::pca>},
+    Stage{"qpca", Place::projection, parse_projection<ProjectionKind::query_pca>},
     Stage{"f32", Place::codec, parse_float_codec<CodecKind::f32>},
     Stage{"f16", Place::codec, parse_float_codec<CodecKind::f16>},
     Stage{"bf16", Place::codec, parse_float_codec<CodecKind::bf16>},

@@ -10,6 +10,7 @@
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/quant/codec.hpp"
+#include "vicinal/quant/projection.hpp"
 
 namespace vicinal {
 
@@ -31,11 +32,13 @@ struct RerankOptions {
   friend bool operator==(const RerankOptions&, const RerankOptions&) = default;
 };
 
-/// What a spec string says: codec | index | rerank.
+/// What a spec string says: projection | codec | index | rerank.
 ///
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
+///   pca(192) | i8 | hnsw | rerank(f16)              codes and graph of 192 dimensions, rescored on rows of all
 ///
+/// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off) | qpca(<dim>), <dim> also written dim=<dim>: Projection
 /// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4(the same) | e4m3 | e5m2 | e3m4
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
 /// rerank  rerank(f32|f16|bf16|e4m3|e5m2|e3m4, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
@@ -43,6 +46,7 @@ struct RerankOptions {
 /// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
 /// seeds: those of a parsed one are the defaults, and to_string() leaves them out.
 struct Spec {
+  ProjectionOptions projection;
   CodecOptions codec;
   std::variant<FlatOptions, HnswOptions> index;
   std::optional<RerankOptions> rerank;

@@ -28,11 +28,29 @@ std::string codec_string(const CodecOptions& codec) {
   return text;
 }
 
+std::string projection_string(const ProjectionOptions& projection) {
+  if (projection.kind == ProjectionKind::none) return {};
+  return fmt::format("{}({}{}) | ", to_string(projection.kind), projection.dim,
+                     projection.whiten ? ", whiten=on" : "");
+}
+
 std::string index_string(const std::variant<FlatOptions, HnswOptions>& index) {
   if (const auto* hnsw = std::get_if<HnswOptions>(&index)) {
     return fmt::format("hnsw(m={}, efc={})", hnsw->m, hnsw->ef_construction);
   }
   return "flat";
+}
+
+std::string_view meaning(ProjectionKind kind) {
+  switch (kind) {
+    case ProjectionKind::none: return "nothing";
+    case ProjectionKind::truncate:
+      return "the first dimensions of every vector, as Matryoshka embeddings are made for";
+    case ProjectionKind::pca: return "the directions in which the base varies most";
+    case ProjectionKind::query_pca:
+      return "the directions that matter most to inner products with the sample queries (l2: as pca)";
+  }
+  return "unknown";
 }
 
 std::string_view meaning(CodecKind kind) {
@@ -60,6 +78,12 @@ std::size_t record_bytes(const CodecOptions& codec, std::size_t dim) {
   return restored.stride() + (restored.has_factors() ? 2 * sizeof(float) : 0);
 }
 
+// Mean, spectrum and a matrix, of qpca two.
+std::size_t projection_bytes(const ProjectionOptions& projection, std::size_t dim) {
+  const std::size_t matrices = projection.kind == ProjectionKind::query_pca ? 2 : 1;
+  return dim * (sizeof(float) * (1 + matrices * projection.dim) + sizeof(double));
+}
+
 // Level 0 has 2 m links a node; of the levels above, m links each, a node has 1 / (m - 1) on average. And its row number.
 double graph_bytes(const HnswOptions& hnsw) {
   const auto m = static_cast<double>(hnsw.m);
@@ -69,7 +93,8 @@ double graph_bytes(const HnswOptions& hnsw) {
 }  // namespace
 
 std::string to_string(const Spec& spec) {
-  std::string text = codec_string(spec.codec) + " | " + index_string(spec.index);
+  std::string text =
+      projection_string(spec.projection) + codec_string(spec.codec) + " | " + index_string(spec.index);
   if (spec.rerank)
     text += fmt::format(" | rerank({}, {}x)", to_string(spec.rerank->rows), decimal(spec.rerank->depth));
   return text;
@@ -78,7 +103,24 @@ std::string to_string(const Spec& spec) {
 std::string explain(const Spec& spec, std::size_t dim) {
   std::string text = to_string(spec) + "\n";
   auto out = std::back_inserter(text);
-  auto total = static_cast<double>(record_bytes(spec.codec, dim));
+  const ProjectionOptions& projection = spec.projection;
+  const std::size_t kept = projection.kind == ProjectionKind::none ? dim : projection.dim;
+  if (kept > dim) {
+    throw InvalidArgument(
+        fmt::format("{} keeps {} dimensions, the vectors have {}", to_string(projection.kind), kept, dim));
+  }
+  if (projection.kind != ProjectionKind::none) {
+    fmt::format_to(out, "project {}: {}; {} of {} dimensions\n", to_string(projection.kind),
+                   meaning(projection.kind), kept, dim);
+    if (projection.kind == ProjectionKind::pca) {
+      fmt::format_to(out, "        whiten={}: {}\n", projection.whiten ? "on" : "off",
+                     projection.whiten ? "every direction is scaled to variance 1, which is another metric"
+                                       : "distances are estimated as they are");
+    }
+    if (projection.kind != ProjectionKind::truncate)
+      fmt::format_to(out, "        {} bytes an index for its matrix\n", projection_bytes(projection, dim));
+  }
+  auto total = static_cast<double>(record_bytes(spec.codec, kept));
   fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind),
                  meaning(spec.codec.kind), total);
   if (is_integer(spec.codec.kind)) {

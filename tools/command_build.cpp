@@ -32,6 +32,8 @@ struct BuildOptions {
 int run_build(const BuildOptions& options, const std::stop_token& stop) {
   // Whatever can be known to be wrong is found before the vectors are read.
   const Spec spec = parse_spec(options.spec);
+  if (options.no_calibrate && !options.queries.empty() && spec.projection.kind != ProjectionKind::query_pca)
+    throw UsageError("--no-calibrate excludes --queries, but for specs with qpca, which learns from them");
   require_writable({options.out, build_report_path(options.out)},
                    {options.base, options.ids, options.queries});
   const FloatMatrix base = read_vectors(options.base);
@@ -106,10 +108,10 @@ void add_build_command(CLI::App& app, Invocation& invocation) {
   add_metric_option(*command, options->metric);
   command->add_option("--ids", options->ids,
                       "Ids of the rows, unique and not negative (default: row numbers)");
-  CLI::Option* queries = command->add_option(
-      "--queries", options->queries, "Sample queries to calibrate recall on (default: rows of the base)");
-  command->add_flag("--no-calibrate", options->no_calibrate, "Do not measure recall by effort")
-      ->excludes(queries);
+  command->add_option(
+      "--queries", options->queries,
+      "Sample queries to calibrate recall on (default: rows of the base), and for qpca to learn from");
+  command->add_flag("--no-calibrate", options->no_calibrate, "Do not measure recall by effort");
   command->add_option("--seed", options->seed, "Seed of everything random")
       ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))
       ->capture_default_str();

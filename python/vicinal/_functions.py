@@ -52,7 +52,7 @@ def build(
     base : (n, dim) float32
         Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
     spec : str
-        What to build: ``codec | index | rerank``; `vicinal.explain` tells what a spec means.
+        What to build: ``projection | codec | index | rerank``; `vicinal.explain` tells what a spec means.
     metric : "l2", "ip" or "cosine"
     ids : (n,) integers, optional
         Unique and not negative; default: row numbers.
@@ -63,7 +63,8 @@ def build(
     calibrate : bool
         Measure recall by effort afterwards, so that searches can ask for a recall.
     calibration_queries : (m, dim) float32, optional
-        What to measure on; default: rows of the base, searched for as if they were not in it.
+        What to measure on; default: rows of the base, searched for as if they were not in it. A spec with ``qpca`` also learns from
+        them.
     progress : bool or callable, optional
         None shows a bar on a terminal and in a notebook, True on any output, False never; or progress(phase, done, total).
 

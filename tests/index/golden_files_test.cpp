@@ -40,6 +40,10 @@ constexpr Golden files[] = {
     {"2-i4-ip", "i4 | flat", Metric::ip, false},
     {"1-b1-hnsw-rerank", "b1 | hnsw(m=4, efc=20) | rerank(e4m3, 5x)", Metric::ip, true},
     {"1-b1-l2", "b1 | flat", Metric::l2, false},
+    {"1-pca-i8-hnsw-rerank", "pca(9) | i8 | hnsw(m=4, efc=20) | rerank(f16, 3x)", Metric::ip, true},
+    {"1-pca-whiten", "pca(5, whiten=on) | f32 | flat", Metric::l2, false},
+    {"1-qpca-f16", "qpca(8) | f16 | flat", Metric::cosine, false},
+    {"1-truncate-i4", "truncate(7) | i4 | flat", Metric::cosine, false},
 };
 
 // Whole thousandths from the library's own generator: nothing here depends on a mathematics library, whose last bits differ.
@@ -65,6 +69,8 @@ class GoldenFile : public testing::TestWithParam<Golden> {
     IndexOptions options;
     options.seed = 9;
     if (GetParam().own_ids) options.ids = ids;
+    const Rows queries = exact_rows(30, dim, 3);
+    if (std::string(GetParam().spec).starts_with("qpca")) options.calibration_queries = queries.view();
     return Index::build(base.view(), GetParam().spec, GetParam().metric, options);
   }
 };

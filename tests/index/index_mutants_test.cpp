@@ -70,6 +70,9 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"i8 | hnsw(m=4, efc=20) | rerank(f32, 3x)", Metric::l2, 150, 12, true, {}},
       {"i8(rotate=off, centre=off) | hnsw(m=5, efc=20)", Metric::cosine, 33, 9, true, {}},
       {"bf16 | hnsw(m=4, efc=10) | rerank(bf16, 2x)", Metric::l2, 1, 3, false, {}},
+      {"pca(4) | i8 | hnsw(m=4, efc=20) | rerank(f16, 3x)", Metric::l2, 50, 7, false, {}},
+      {"qpca(3) | f32 | flat", Metric::cosine, 30, 6, true, {}},
+      {"truncate(2) | f16 | flat", Metric::ip, 20, 5, false, {}},
   };
   for (Original& original : originals) {
     const Rows base = make_rows(original.rows, original.dim, 71);
@@ -78,6 +81,7 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       ids.push_back(static_cast<Id>(1000 + 3 * i));
     IndexOptions options;
     options.ids = ids;
+    options.calibration_queries = original.spec.starts_with("qpca") ? base.view() : MatrixView<const float>();
     Index::build(base.view(), original.spec, original.metric, options).save(folder / "original.vcn");
     original.bytes = read_bytes(folder / "original.vcn");
   }

@@ -3,6 +3,7 @@
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/index.hpp"
+#include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 
 using namespace vicinal;
@@ -56,6 +57,21 @@ RetrieverCase index_case(const std::string& name, const std::string& spec, bool 
   return c;
 }
 
+RetrieverCase projection_case(const std::string& name, ProjectionKind kind, bool graph) {
+  RetrieverCase c{
+      name, [kind, graph](const Rows& base, Metric metric) -> AnyRetriever {
+        const Projection projection =
+            Projection::train({.kind = kind, .dim = base.dim}, metric, base.view(), base.view());
+        Rows projected{base.count, base.dim, std::vector<float>(base.values.size())};
+        projection.project_documents(base.view(), {projected.values.data(), base.count, base.dim});
+        const Metric inner = projection.inner_metric();
+        if (graph) return QueryMapped(hnsw_of(CodecKind::f32, projected, inner), projection);
+        return QueryMapped(Flat(store_of(CodecKind::f32, projected, inner)), projection);
+      }};
+  c.tolerance = 2e-4;
+  return c;
+}
+
 }  // namespace
 
 std::vector<RetrieverCase> own_retriever_cases() {
@@ -79,5 +95,10 @@ std::vector<RetrieverCase> own_retriever_cases() {
   cases.push_back(index_case("bits", "b1 | hnsw(m=12, efc=80) | rerank(f16, 20x)", false));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));
+  // All dimensions, so that distances are what they were.
+  cases.push_back(projection_case("pca_flat", ProjectionKind::pca, false));
+  cases.push_back(projection_case("query_pca_hnsw", ProjectionKind::query_pca, true));
+  cases.push_back(projection_case("truncate_hnsw", ProjectionKind::truncate, true));
+  cases.push_back(index_case("pca_index", "pca(8) | f32 | hnsw(m=12, efc=80) | rerank(f16, 10x)", true));
   return cases;
 }

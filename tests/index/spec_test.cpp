@@ -70,10 +70,21 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("flat")), "f32 | flat");
   EXPECT_EQ(to_string(parse_spec("i8(centre=off,rotate=off)")), "i8(rotate=off, centre=off) | flat");
   EXPECT_EQ(to_string(parse_spec("flat | rerank(1000x)")), "f32 | flat | rerank(f16, 1000x)");
+  EXPECT_EQ(to_string(parse_spec("pca(192)|i8|hnsw")), "pca(192) | i8 | hnsw(m=32, efc=200)");
+  EXPECT_EQ(to_string(parse_spec("truncate(dim=64)")), "truncate(64) | f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("pca(whiten=on, dim=8)")), "pca(8, whiten=on) | f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("pca(8, whiten=off)|f16")), "pca(8) | f16 | flat");
+  EXPECT_EQ(to_string(parse_spec("qpca(65536)|flat")), "qpca(65536) | f32 | flat");
 }
 
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
   Spec spec;
+  if (*rc::gen::arbitrary<bool>()) {
+    spec.projection.kind =
+        *rc::gen::element(ProjectionKind::truncate, ProjectionKind::pca, ProjectionKind::query_pca);
+    spec.projection.dim = *rc::gen::inRange<std::size_t>(1, 65'537);
+    spec.projection.whiten = spec.projection.kind == ProjectionKind::pca && *rc::gen::arbitrary<bool>();
+  }
   spec.codec.kind =
       *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8, CodecKind::i4,
                         CodecKind::b1, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
@@ -100,9 +111,9 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 
 // Whatever the characters, the answer is a spec or a SpecError that points into the string.
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
-  const auto pieces = *rc::gen::container<std::vector<std::string>>(
-      rc::gen::element<std::string>("i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m",
-                                    "efc", "3x", "on", "32", "\xC3\xA9", "\x01", "x"));
+  const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+      "pca", "dim", "whiten", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc",
+      "3x", "on", "32", "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -118,11 +129,13 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     (void)parse_spec("i8 | hnws | rerank");
     FAIL();
   } catch (const SpecError& error) {
-    EXPECT_STREQ(error.what(),
-                 "unknown stage 'hnws', expected one of f32, f16, bf16, i8, i4, b1, e4m3, e5m2, e3m4, flat, "
-                 "hnsw, rerank; did you mean 'hnsw'?\n"
-                 "i8 | hnws | rerank\n"
-                 "     ^");
+    EXPECT_STREQ(
+        error.what(),
+        "unknown stage 'hnws', expected one of truncate, pca, qpca, f32, f16, bf16, i8, i4, b1, e4m3, "
+        "e5m2, e3m4, flat, "
+        "hnsw, rerank; did you mean 'hnsw'?\n"
+        "i8 | hnws | rerank\n"
+        "     ^");
     EXPECT_EQ(error.position(), 5U);
   }
 }
@@ -198,6 +211,19 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"hnsw | rerank(1001x)", 14, "the depth must be 1x to 1000x"},
         Wrong{"hnsw | rerank(depth=nan)", 20, "the depth is a multiple of k such as 3x"},
         Wrong{"hnsw | rerank(depth=2x, 3x)", 24, "depth is given twice"},
+        Wrong{"i8 | pca(8)", 5, "the projection must come before the codec"},
+        Wrong{"pca(8) | truncate(4)", 9, "a second projection"},
+        Wrong{"pca | flat", 0, "pca lacks the dimensions to keep, as in pca(192)"},
+        Wrong{"qpca()", 0, "qpca lacks the dimensions to keep, as in qpca(192)"},
+        Wrong{"pca(0)", 4, "dim must be 1 to 65536, got 0"},
+        Wrong{"pca(65537)", 4, "dim must be 1 to 65536, got 65537"},
+        Wrong{"pca(1.5)", 4, "dim is a whole number of 1 to 65536, got '1.5'"},
+        Wrong{"pca(dim=x)", 8, "dim is a whole number of 1 to 65536, got 'x'"},
+        Wrong{"pca(8, dim=9)", 4, "dim is given twice"},
+        Wrong{"pca(8, 9)", 7, "pca takes the dimensions to keep"},
+        Wrong{"pca(all)", 4, "pca takes the dimensions to keep, such as 192, got 'all'"},
+        Wrong{"pca(8, whiten=1)", 14, "whiten is on or off, got '1'"},
+        Wrong{"truncate(8, whiten=on)", 12, "truncate has no key 'whiten', it has dim"},
         Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
 
 TEST(SpecError, ShortensAnAbsurdSpec) {
@@ -215,6 +241,17 @@ TEST(SpecExplain, NamesEveryStageAndItsBytes) {
   EXPECT_THAT(text, HasSubstr("4 x k candidates"));
   EXPECT_THAT(text, HasSubstr("of 100 dimensions (400 as f32)"));
   EXPECT_THAT(explain(parse_spec("flat"), 3), HasSubstr("12 bytes a vector"));
+}
+
+TEST(SpecExplain, CountsTheDimensionsThatAProjectionKeeps) {
+  const std::string text = explain(parse_spec("pca(64) | i8 | flat | rerank(f16)"), 100);
+  EXPECT_THAT(text, HasSubstr("pca: the directions in which the base varies most; 64 of 100 dimensions"));
+  EXPECT_THAT(text, HasSubstr("whiten=off"));
+  EXPECT_THAT(text, HasSubstr("26800 bytes an index for its matrix"));  // 4 (100 + 64 x 100) + 8 x 100
+  EXPECT_THAT(text, HasSubstr("i8: one byte a dimension and a scale per vector; 72 bytes a vector"));
+  EXPECT_THAT(text, HasSubstr("f16: 16-bit floats (IEEE binary16); 200 bytes a vector"));
+  EXPECT_THAT(text, HasSubstr("total   about 272 bytes a vector of 100 dimensions"));
+  EXPECT_THROW((void)explain(parse_spec("pca(64) | i8"), 63), InvalidArgument);
 }
 
 }  // namespace

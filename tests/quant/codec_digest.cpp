@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "vicinal/quant/projection.hpp"
 #include "codec_cases.hpp"
 #include "sample_vectors.hpp"
 
@@ -56,11 +57,49 @@ void print_digest(const CodecCase& which, std::size_t dim) {
               hash_of(std::span<const float>(scores)));
 }
 
+// Matrices, spectra and mapped vectors.
+void print_projection(const ProjectionOptions& options, Metric metric, std::size_t dim) {
+  constexpr std::size_t documents = 150;
+  const SampleVectors vectors = clustered_vectors(documents + 40, dim, 2);
+  const Projection projection = Projection::train(options, metric, vectors.view().rows_from(0, documents),
+                                                  vectors.view().rows_from(documents, 40));
+  std::vector<float> mapped;
+  std::vector<float> one(projection.out_dim());
+  std::vector<float> back(dim);
+  for (std::size_t row = 0; row < vectors.size(); ++row) {
+    mapped.push_back(projection.project_query(vectors[row], one));
+    mapped.insert(mapped.end(), one.begin(), one.end());
+    projection.project_document(vectors[row], one);
+    mapped.insert(mapped.end(), one.begin(), one.end());
+    projection.reconstruct(one, back);
+    mapped.insert(mapped.end(), back.begin(), back.end());
+  }
+  std::printf("%s %s dim %zu: spectrum %016llx, mapped %016llx\n",
+              std::string(to_string(options.kind)).c_str(), std::string(to_string(metric)).c_str(), dim,
+              hash_of(projection.spectrum()), hash_of(std::span<const float>(mapped)));
+}
+
+void print_projections() {
+  for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
+    for (const std::size_t dim : {1UL, 5UL, 33UL, 200UL}) {
+      for (const ProjectionKind kind :
+           {ProjectionKind::truncate, ProjectionKind::pca, ProjectionKind::query_pca})
+        print_projection({kind, (dim + 1) / 2}, metric, dim);
+      print_projection({ProjectionKind::pca, (dim + 1) / 2, true}, metric, dim);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vicinal
 
-int main() {
+// Without an argument codecs, with one projections.
+int main(int argc, char** /*argv*/) {
   std::printf("%s\n", std::string(vicinal::kernels().name).c_str());
+  if (argc > 1) {
+    vicinal::print_projections();
+    return 0;
+  }
   std::vector<vicinal::CodecCase> cases = vicinal::codec_cases();
   for (const vicinal::Metric metric : {vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine})
     cases.push_back({{vicinal::CodecKind::b1, true, true, 7}, metric});

@@ -19,8 +19,8 @@ struct Digest {
 };
 
 // Runs codec_digest under VICINAL_SIMD=<cap>.
-Digest digest_under(const std::string& cap) {
-  const std::string command = "VICINAL_SIMD='" + cap + "' '" VICINAL_CODEC_DIGEST "'";
+Digest digest_under(const std::string& cap, const std::string& argument = "") {
+  const std::string command = "VICINAL_SIMD='" + cap + "' '" VICINAL_CODEC_DIGEST "' " + argument;
   std::FILE* const pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
   std::string output;
@@ -43,6 +43,14 @@ TEST(InstructionSets, GiveTheSameBits) {
     EXPECT_EQ(digest.kernels, set.name) << "the environment variable did not choose";
     EXPECT_EQ(digest.hashes, reference.hashes) << set.name;
   }
+}
+
+TEST(InstructionSets, TrainTheSameProjections) {
+  const Digest reference = digest_under("scalar", "projections");
+  EXPECT_EQ(std::count(reference.hashes.begin(), reference.hashes.end(), '\n'), 3 * 4 * 4)
+      << "metrics x dimensions x projections";
+  for (const Kernels& set : available_kernels())
+    EXPECT_EQ(digest_under(std::string(set.name), "projections").hashes, reference.hashes) << set.name;
 }
 
 TEST(InstructionSets, AreTheBestWhenTheVariableNamesNone) {

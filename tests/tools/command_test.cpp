@@ -132,6 +132,13 @@ TEST_F(Command, SearchForARecallReachesIt) {
   }
 }
 
+TEST_F(Command, BuildLearnsAProjectionFromQueries) {
+  make_truth();
+  build("x.vcn", {"--queries", "queries.npy", "--no-calibrate"}, "qpca(6) | i8 | flat | rerank(f32, 20x)");
+  succeed({"search", "x.vcn", "queries.npy", "-o", "found.npy"});
+  EXPECT_GT(vicinal::recall(ids("found.npy").view(), ids("truth.npy").view(), 10), 0.95);
+}
+
 TEST_F(Command, SearchWithoutOutputFilesPrintsATable) {
   build("x.vcn", {"--no-calibrate"}, "flat");
   const CommandResult result = succeed({"search", "x.vcn", "queries.npy", "-k", "3"});
