@@ -32,15 +32,29 @@ extern "C" void on_signal(int number) {
   interruption.request_stop();
 }
 
-void stop_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  // The second signal is the default one: somebody who insists is not kept waiting.
-  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
+// Signals stop the command while this lives; then they are again whose they were, which matters to a process that goes on.
+class StopOnSignals {
+ public:
+  StopOnSignals() {
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    // The second signal is the default one: somebody who insists is not kept waiting.
+    action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, &interrupt_before_);
+    sigaction(SIGTERM, &action, &terminate_before_);
+  }
+  ~StopOnSignals() {
+    sigaction(SIGINT, &interrupt_before_, nullptr);
+    sigaction(SIGTERM, &terminate_before_, nullptr);
+  }
+  StopOnSignals(const StopOnSignals&) = delete;
+  StopOnSignals& operator=(const StopOnSignals&) = delete;
+
+ private:
+  struct sigaction interrupt_before_ {};
+  struct sigaction terminate_before_ {};
+};
 
 int fail(int status, std::string message, bool one_line = true) {
   if (one_line) std::replace(message.begin(), message.end(), '\n', ' ');
@@ -98,7 +112,7 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return fail(exit_usage, std::string(error.what()) + " (vicinal --help)");
   }
-  stop_on_signals();
+  const StopOnSignals stop_on_signals;
   return run(invocation);
 }
 

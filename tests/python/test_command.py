@@ -57,7 +57,7 @@ def test_in_this_process(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 def test_signals_are_python_s_again_afterwards() -> None:
-    code = "import os, signal, sys\nfrom vicinal import __main__\nsys.argv = ['vicinal', '--version']\n__main__.main()\n"
+    code = "import os, signal, sys\nfrom vicinal import __main__\nsys.argv = ['vicinal', 'spec', 'flat']\n__main__.main()\n"
     code += "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt:\n    print('caught', flush=True)\n"
     code += "os.kill(os.getpid(), signal.SIGTERM)\nprint('not reached')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
