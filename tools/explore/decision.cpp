@@ -7,6 +7,13 @@
 namespace vicinal::tools {
 namespace {
 
+// A mean of tenths is a hair off in binary.
+constexpr double rounding = 1e-9;
+
+bool reaches(const Offer& offer, const Limits& limits) {
+  return !limits.floor || offer.promised >= *limits.floor - rounding;
+}
+
 // The member for which `key` is smallest; the first of equals.
 template <class Key>
 std::optional<std::size_t> least(const std::vector<std::size_t>& members, Key key) {
@@ -45,7 +52,7 @@ Decision decide(std::span<const Offer> offers, const Limits& limits, Tied tied) 
   std::iota(all.begin(), all.end(), std::size_t{0});
   for (const std::size_t i : all) {
     if (!limits.bytes || offers[i].bytes <= *limits.bytes) fitting.push_back(i);
-    if (limits.floor && offers[i].promised >= *limits.floor) good.push_back(i);
+    if (limits.floor && reaches(offers[i], limits)) good.push_back(i);
   }
   const auto size = [&](std::size_t i) { return std::tuple(offers[i].bytes, -offers[i].quality); };
   const auto loss = [&](std::size_t i) { return -offers[i].quality; };
@@ -57,14 +64,14 @@ Decision decide(std::span<const Offer> offers, const Limits& limits, Tied tied) 
   }
   std::vector<std::size_t> eligible;
   for (const std::size_t i : decision.tied) {
-    if (!limits.floor || offers[i].promised >= *limits.floor) eligible.push_back(i);
+    if (reaches(offers[i], limits)) eligible.push_back(i);
   }
   const auto cost = [&](std::size_t i) { return std::tuple(offers[i].bytes, offers[i].micros); };
   decision.chosen = least(eligible, cost);
   if (decision.chosen) return decision;
   // What is tied with the best may all be promised less than another that is measured a little worse.
   for (const std::size_t i : fitting) {
-    if (limits.floor && offers[i].promised >= *limits.floor) eligible.push_back(i);
+    if (limits.floor && reaches(offers[i], limits)) eligible.push_back(i);
   }
   decision.chosen = least(eligible, loss);
   if (decision.chosen) return decision;

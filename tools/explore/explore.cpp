@@ -268,11 +268,17 @@ class Explorer {
     const bool graphs =
         std::any_of(found_.points.begin(), found_.points.end(), [](const auto& p) { return p.graph; });
     const Decision scans = decide_among(false);
+    if (!found_.decided()) return;
     found_.decision = scans;
     if (graphs) {
       const Decision with_graph = decide_among(true);
-      found_.graph_does_not_fit = !with_graph.chosen && scans.chosen;
-      if (!found_.graph_does_not_fit) found_.decision = with_graph;
+      const bool fits = !with_graph.tied.empty();
+      found_.graph_does_not_fit = !with_graph.chosen && (scans.chosen || !fits);
+      if (!found_.graph_does_not_fit) {
+        found_.decision = with_graph;
+        // What the floor needs may be a scan that was not worth a graph under this budget.
+        if (!with_graph.chosen && !with_graph.needed) found_.decision.needed = scans.needed;
+      }
     }
     for (const std::size_t i : found_.decision.tied) found_.points[i].tied_with_best = true;
   }

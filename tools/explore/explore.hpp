@@ -54,8 +54,8 @@ struct ExploredPoint {
   std::optional<Growth> growth;
   bool on_front = false;
   bool tied_with_best = false;  ///< within the budget
-  std::vector<float> recalls;   ///< of every query
-  std::vector<float> ndcgs;     ///< of every judged query
+  std::vector<double> recalls;  ///< of every query
+  std::vector<double> ndcgs;    ///< of every judged query
 };
 
 struct Exploration {
@@ -74,6 +74,10 @@ struct Exploration {
   double seconds = 0;
 
   [[nodiscard]] std::uint64_t planned_rows() const { return options.plan_for == 0 ? rows : options.plan_for; }
+  /// A grid without budget and floor is only measured.
+  [[nodiscard]] bool decided() const {
+    return !options.paper || options.budget.has_value() || options.floor.has_value();
+  }
   [[nodiscard]] bool extrapolated() const { return planned_rows() > rows; }
   [[nodiscard]] double quality_of(const ExploredPoint& point) const {
     return quality == Quality::ndcg && point.ndcg ? point.ndcg->mean : point.recall.mean;

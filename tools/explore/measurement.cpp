@@ -11,7 +11,7 @@ namespace {
 constexpr std::array depths{1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, deepest};
 constexpr std::array efforts{10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384};
 
-double mean_of(const std::vector<float>& values) {
+double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) /
          static_cast<double>(std::max<std::size_t>(values.size(), 1));
 }

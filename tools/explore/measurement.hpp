@@ -17,7 +17,7 @@ inline constexpr double deepest = 32;
 /// A search is as good as it gets when it is this near to the deepest or widest one.
 inline constexpr double plateau = 0.001;
 
-/// Measures candidates on one base. Keeps the rerank rows, which several candidates share.
+/// Measures candidates on one base. Keeps the rerank rows, which several candidates share. Borrows base, queries and yardstick.
 class Measurement {
  public:
   Measurement(MatrixView<const float> base, MatrixView<const float> queries, const Yardstick& yardstick,
@@ -40,8 +40,8 @@ class Measurement {
   MatrixView<const float> base_;
   MatrixView<const float> queries_;
   const Yardstick& yardstick_;
-  const ExploreOptions& options_;
-  const BuildControl& control_;
+  ExploreOptions options_;
+  BuildControl control_;
   std::map<std::string, CodeStore> rows_;
 };
 

@@ -19,10 +19,14 @@ const ExploredPoint* find(const Exploration& found, std::string_view codec, doub
   return nullptr;
 }
 
-// What is lost against f32, in per cent of it.
-double loss(const Exploration& found, const ExploredPoint& point) {
-  const double whole = found.quality_of(*find(found, "f32", 1));
-  return 100 * (whole - found.quality_of(point)) / whole;
+// What the second is worse than the first, in per cent of f32, with the interval of the difference.
+Estimate loss(const Exploration& found, const ExploredPoint& better, const ExploredPoint& worse) {
+  const bool by_ndcg = found.quality == Quality::ndcg;
+  const auto& a = by_ndcg ? better.ndcgs : better.recalls;
+  const Estimate lost =
+      Bootstrap(a.size(), found.options.seed).difference(a, by_ndcg ? worse.ndcgs : worse.recalls);
+  const double scale = 100 / found.quality_of(*find(found, "f32", 1));
+  return {scale * lost.mean, scale * lost.low, scale * lost.high};
 }
 
 struct Named {
@@ -35,27 +39,40 @@ std::string name_of(const Named& named) {
                          : fmt::format("{} with {:.0f} % PCA", named.codec, 100 * named.kept);
 }
 
-// "claim: what was measured -> verdict"; a claim about two points holds when the first loses less.
-std::string single(const Exploration& found, std::string_view claim, const Named& named, double most_loss,
-                   bool at_most) {
-  const auto* point = find(found, named.codec, named.kept);
-  if (point == nullptr)
-    return fmt::format("  {}\n    not measured: this version has no {}\n", claim, name_of(named));
-  const double lost = loss(found, *point);
-  const bool holds = at_most ? lost <= most_loss : lost >= most_loss;
-  return fmt::format("  {}\n    {} loses {:.2f} % here: {}\n", claim, name_of(named), lost,
-                     holds ? "holds" : "does not hold");
+std::string missing(std::string_view claim, const Named& named) {
+  return fmt::format("  {}\n    not measured: this version has no {}\n", claim, name_of(named));
 }
 
+// Holds or not when the whole interval says so.
+std::string verdict(const Estimate& lost, double least, double most) {
+  if (lost.low >= least && lost.high <= most) return "holds";
+  return lost.high < least || lost.low > most ? "does not hold" : "within the noise of the queries";
+}
+
+std::string line_of(std::string_view claim, const std::string& names, const Estimate& lost, double least,
+                    double most) {
+  return fmt::format("  {}\n    {} {:.2f} % here ({:.2f} to {:.2f}): {}\n", claim, names, lost.mean, lost.low,
+                     lost.high, verdict(lost, least, most));
+}
+
+constexpr double unbounded = 1e9;
+
+// A claim about what a codec loses against f32.
+std::string single(const Exploration& found, std::string_view claim, const Named& named, double least,
+                   double most) {
+  const auto* point = find(found, named.codec, named.kept);
+  if (point == nullptr) return missing(claim, named);
+  return line_of(claim, name_of(named) + " loses", loss(found, *find(found, "f32", 1), *point), least, most);
+}
+
+// A claim that one loses less than another.
 std::string pair(const Exploration& found, std::string_view claim, const Named& better, const Named& worse) {
   const auto* first = find(found, better.codec, better.kept);
   const auto* second = find(found, worse.codec, worse.kept);
-  if (first == nullptr || second == nullptr)
-    return fmt::format("  {}\n    not measured: this version has no {}\n", claim,
-                       name_of(first == nullptr ? better : worse));
-  const double a = loss(found, *first), b = loss(found, *second);
-  return fmt::format("  {}\n    {} loses {:.2f} %, {} {:.2f} % here: {}\n", claim, name_of(better), a,
-                     name_of(worse), b, a <= b ? "holds" : "does not hold");
+  if (first == nullptr) return missing(claim, better);
+  if (second == nullptr) return missing(claim, worse);
+  return line_of(claim, fmt::format("{} loses more than {} by", name_of(worse), name_of(better)),
+                 loss(found, *first, *second), 0, unbounded);
 }
 
 }  // namespace
@@ -64,15 +81,15 @@ std::string paper_text(const Exploration& found) {
   std::string text = fmt::format(
       "Claims of arXiv 2505.00105, held against {} (int8 is this library's, per vector and rotated, "
       "not the paper's):\n",
-      quality_name(found.judged_queries > 0 ? Quality::ndcg : Quality::recall, found.options.k));
-  text += single(found, "f16 is \"barely any hit\" at half the size", {"f16"}, 0.1, true);
-  text += single(found, "bf16 is \"barely any hit\" at half the size", {"bf16"}, 0.1, true);
-  text += single(found, "float8 loses less than 0.3 % at a quarter of the size", {"e4m3"}, 0.3, true);
+      quality_name(found.quality, found.options.k));
+  text += single(found, "f16 is \"barely any hit\" at half the size", {"f16"}, -unbounded, 0.1);
+  text += single(found, "bf16 is \"barely any hit\" at half the size", {"bf16"}, -unbounded, 0.1);
+  text += single(found, "float8 loses less than 0.3 % at a quarter of the size", {"e4m3"}, -unbounded, 0.3);
   text += pair(found, "e4m3 is better than e5m2", {"e4m3"}, {"e5m2"});
   text += pair(found, "float8 is better than int8 at the same size", {"e4m3"}, {"i8"});
   text += pair(found, "half of the PCA with float8 (an eighth) loses less than int8 (a quarter)",
                {"e4m3", 0.5}, {"i8"});
-  text += single(found, "binary is a \"big hit\"", {"b1"}, 5, false);
+  text += single(found, "binary is a \"big hit\"", {"b1"}, 5, unbounded);
   return text;
 }
 

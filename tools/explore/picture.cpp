@@ -161,6 +161,9 @@ class Picture {
       line(
           R"(<line x1="{1:.1f}" y1="{0:.1f}" x2="{2:.1f}" y2="{0:.1f}" stroke="#CC79A7" stroke-width="1.5" stroke-dasharray="5 4"/>)",
           y, plot_left, plot_left + plot_width_);
+      line(
+          R"(<text x="{:.1f}" y="{:.1f}" font-size="12.5" fill="#A24C7D" text-anchor="end">floor {:g}</text>)",
+          plot_left + plot_width_ - 6, y + 15, options.floor->value);
     }
   }
 

@@ -34,7 +34,7 @@ Bootstrap::Bootstrap(std::size_t queries, std::uint64_t seed)
   for (auto& draw : draws_) draw = static_cast<std::uint32_t>(stream.next_below(queries));
 }
 
-Estimate Bootstrap::mean(std::span<const float> values) const {
+Estimate Bootstrap::mean(std::span<const double> values) const {
   if (values.size() != queries_)
     throw InvalidArgument(
         fmt::format("{} values, expected one for each of {} queries", values.size(), queries_));
@@ -42,7 +42,7 @@ Estimate Bootstrap::mean(std::span<const float> values) const {
   std::vector<double> means(resamples_);
   for (std::size_t r = 0; r < resamples_; ++r) {
     double sum = 0;
-    for (std::size_t i = 0; i < queries_; ++i) sum += static_cast<double>(values[draws_[r * queries_ + i]]);
+    for (std::size_t i = 0; i < queries_; ++i) sum += values[draws_[r * queries_ + i]];
     means[r] = sum / count;
   }
   std::sort(means.begin(), means.end());
@@ -53,10 +53,10 @@ Estimate Bootstrap::mean(std::span<const float> values) const {
   return {sum / count, at(0.025), at(0.975)};
 }
 
-Estimate Bootstrap::difference(std::span<const float> a, std::span<const float> b) const {
+Estimate Bootstrap::difference(std::span<const double> a, std::span<const double> b) const {
   if (a.size() != b.size())
     throw InvalidArgument(fmt::format("{} values against {}, expected as many", a.size(), b.size()));
-  std::vector<float> differences(a.size());
+  std::vector<double> differences(a.size());
   for (std::size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
   return mean(differences);
 }

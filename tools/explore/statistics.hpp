@@ -20,9 +20,9 @@ class Bootstrap {
  public:
   Bootstrap(std::size_t queries, std::uint64_t seed);
 
-  [[nodiscard]] Estimate mean(std::span<const float> values) const;
+  [[nodiscard]] Estimate mean(std::span<const double> values) const;
   /// Of a - b, query by query. Throws InvalidArgument unless both have one value a query.
-  [[nodiscard]] Estimate difference(std::span<const float> a, std::span<const float> b) const;
+  [[nodiscard]] Estimate difference(std::span<const double> a, std::span<const double> b) const;
   [[nodiscard]] std::size_t resamples() const { return resamples_; }
 
  private:

@@ -65,8 +65,8 @@ class PointTable {
       if (point.graph == graphs) width = std::max(width, display_width(point.spec));
     }
     std::vector<TableLayout::Column> list{
-        {graphs ? "with a graph" : "scan", width, true}, {"memory", 9}, {"bytes/vector", 0}};
-    if (found.extrapolated()) list.push_back({"planned", 9});
+        {graphs ? "with a graph" : "scan", width, true}, {"memory", 10}, {"bytes/vector", 0}};
+    if (found.extrapolated()) list.push_back({"planned", 10});
     list.push_back({quality_name(Quality::recall, found.options.k), 9});
     list.push_back({"95 % interval", 15});
     if (found.judged_queries > 0) list.push_back({quality_name(Quality::ndcg, found.options.k), 7});
@@ -178,7 +178,8 @@ std::string summary_text(const Exploration& found) {
   text += PointTable(found, false).render(false);
   text += PointTable(found, true).render(true);
   text += growth_text(found);
-  if (found.options.paper) return text + "\n" + paper_text(found);
+  if (found.options.paper) text += "\n" + paper_text(found);
+  if (!found.decided()) return text;
   return text + "\n" + decision_text(found);
 }
 

@@ -66,7 +66,7 @@ Json exploration_json(const Exploration& found) {
   json["recommended"] = named(found.decision.chosen);
   json["nearest"] = named(found.decision.nearest);
   json["needed"] = named(found.decision.needed);
-  json["decision"] = decision_text(found);
+  json["decision"] = found.decided() ? decision_text(found) : "";
   json["points"] = Json::array();
   for (const auto& point : found.points) json["points"].push_back(point_json(found, point));
   json["predicted"] = found.predicted;

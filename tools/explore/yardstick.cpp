@@ -83,8 +83,8 @@ void Yardstick::exact_distances(std::size_t query, std::span<const Id> found,
   codes.score(prepared, slots.data(), slots.size(), distances.data());
 }
 
-std::vector<float> Yardstick::recalls(MatrixView<const Id> found, ExecutorRef executor) const {
-  std::vector<float> recalls(found.rows());
+std::vector<double> Yardstick::recalls(MatrixView<const Id> found, ExecutorRef executor) const {
+  std::vector<double> recalls(found.rows());
   executor.for_each(found.rows(), [&](std::size_t query, std::size_t) {
     std::set<Id> distinct;
     for (const Id id : found[query].first(std::min(k_, found.cols()))) {
@@ -95,17 +95,16 @@ std::vector<float> Yardstick::recalls(MatrixView<const Id> found, ExecutorRef ex
     exact_distances(query, rows, distances);
     const float farthest = exact_.found.distances()[query][k_ - 1];
     const auto hits = std::ranges::count_if(distances, [&](float distance) { return distance <= farthest; });
-    recalls[query] = static_cast<float>(hits) / static_cast<float>(k_);
+    recalls[query] = static_cast<double>(hits) / static_cast<double>(k_);
   });
   return recalls;
 }
 
-std::vector<float> Yardstick::ndcgs(MatrixView<const Id> found) const {
-  std::vector<float> values;
+std::vector<double> Yardstick::ndcgs(MatrixView<const Id> found) const {
+  std::vector<double> values;
   if (judgements_ == nullptr) return values;
   for (std::size_t query = 0; query < found.rows(); ++query) {
-    if (judgements_->judged(query))
-      values.push_back(static_cast<float>(judgements_->ndcg(query, found[query], k_)));
+    if (judgements_->judged(query)) values.push_back(judgements_->ndcg(query, found[query], k_));
   }
   return values;
 }

@@ -40,9 +40,9 @@ class Yardstick {
 
   /// recall@k of every query over the first k columns. A row whose exact distance is at most that of the k-th neighbour counts as
   /// found: of rows at the same distance any will do.
-  [[nodiscard]] std::vector<float> recalls(MatrixView<const Id> found, ExecutorRef executor) const;
+  [[nodiscard]] std::vector<double> recalls(MatrixView<const Id> found, ExecutorRef executor) const;
   /// nDCG@k of the queries that have judgements, in order; empty without judgements.
-  [[nodiscard]] std::vector<float> ndcgs(MatrixView<const Id> found) const;
+  [[nodiscard]] std::vector<double> ndcgs(MatrixView<const Id> found) const;
   /// Root mean square of what the reported distances of the first k columns differ from the exact ones.
   [[nodiscard]] double distance_error(const Neighbors& found, ExecutorRef executor) const;
 
