@@ -17,7 +17,8 @@ namespace vicinal::tools {
 namespace {
 
 struct ExploreCommandOptions {
-  std::string base, queries, judgements, metric, budget, floor, plan_for, json, svg, title, index = "hnsw";
+  std::string base, queries, training, judgements, metric, budget, floor, plan_for, json, svg, title,
+      index = "hnsw";
   std::size_t k = 10;
   std::uint64_t seed = 1;
   bool paper = false;
@@ -52,13 +53,16 @@ int run_explore(const ExploreCommandOptions& given, const std::stop_token& stop)
   ExploreOptions options = parsed(given);
   require_extension(given.json, {".json"});
   require_extension(given.svg, {".svg"});
-  require_writable({given.json, given.svg}, {given.base, given.queries, given.judgements});
+  require_writable({given.json, given.svg}, {given.base, given.queries, given.training, given.judgements});
   const FloatMatrix queries = read_finite_vectors(given.queries);
   const FloatMatrix base = read_finite_vectors(given.base);
   if (queries.cols != base.cols) {
     throw InvalidArgument(
         fmt::format("{} has {} columns, {} has {}", given.queries, queries.cols, given.base, base.cols));
   }
+  FloatMatrix training;
+  if (!given.training.empty()) training = read_finite_vectors(given.training);
+  options.training_queries = training.view();
   std::optional<Judgements> judgements;
   if (!given.judgements.empty()) judgements = Judgements::read(given.judgements, queries.rows, base.rows);
   options.judgements = judgements ? &*judgements : nullptr;
@@ -85,6 +89,8 @@ void add_explore_command(CLI::App& app, Invocation& invocation) {
   command->add_option("base", options->base, "Vectors to store (.npy .fvecs .bvecs .fbin .u8bin .i8bin)")
       ->required();
   command->add_option("--queries", options->queries, "Query vectors, same formats")->required();
+  command->add_option("--training-queries", options->training,
+                      "Other queries for qpca to learn from; without them it is not tried");
   command->add_option(
       "--qrels", options->judgements,
       "Relevance judgements: lines of query row, base row, relevance; nDCG is measured as well");

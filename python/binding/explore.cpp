@@ -21,14 +21,17 @@ namespace vicinal::python {
 namespace {
 
 // What was found as JSON, as a text for people, and as a picture. `judgements` are lines of text, `judgements_path` is a file of them.
-nb::tuple explore_base(nb::handle base, nb::handle queries, const std::string& metric, std::size_t k,
-                       const std::optional<std::string>& budget, const std::optional<std::string>& floor,
-                       const std::optional<std::string>& judgements, nb::handle judgements_path,
-                       const std::optional<std::string>& plan_for, bool graph, bool paper, std::uint64_t seed,
-                       nb::handle threads, nb::handle progress) {
+nb::tuple explore_base(nb::handle base, nb::handle queries, nb::handle training_queries,
+                       const std::string& metric, std::size_t k, const std::optional<std::string>& budget,
+                       const std::optional<std::string>& floor, const std::optional<std::string>& judgements,
+                       nb::handle judgements_path, const std::optional<std::string>& plan_for, bool graph,
+                       bool paper, std::uint64_t seed, nb::handle threads, nb::handle progress) {
   const BorrowedRows rows(base, "base", false);
   const BorrowedRows asked(queries, "queries", false);
+  std::optional<BorrowedRows> training;
+  if (!training_queries.is_none()) training.emplace(training_queries, "training queries", false);
   tools::ExploreOptions options;
+  if (training) options.training_queries = training->view();
   options.metric = parse_metric(metric);
   options.k = k;
   options.graph = graph;
@@ -64,16 +67,16 @@ nb::tuple explore_base(nb::handle base, nb::handle queries, const std::string& m
 
 void bind_explore(nb::module_& module) {
   module.def(
-      "explore", &explore_base, "base"_a, "queries"_a, nb::kw_only(), "metric"_a, "k"_a,
-      "budget"_a = nb::none(), "floor"_a = nb::none(), "qrels"_a = nb::none(), "qrels_path"_a = nb::none(),
-      "plan_for"_a = nb::none(), "graph"_a, "paper"_a, "seed"_a, "threads"_a = nb::none(),
-      "progress"_a = nb::none(),
-      nb::sig(
-          "def explore(base: Vectors, queries: Vectors, *, metric: str, k: int, budget: str | None = None, "
-          "floor: str | None = None, qrels: str | None = None, qrels_path: str | os.PathLike[str] | None "
-          "= None, plan_for: str | None = None, graph: bool, paper: bool, seed: int, threads: int | None "
-          "= None, progress: collections.abc.Callable[[str, int, int], object] | None = None) "
-          "-> tuple[str, str, str]"));
+      "explore", &explore_base, "base"_a, "queries"_a, nb::kw_only(), "training_queries"_a = nb::none(),
+      "metric"_a, "k"_a, "budget"_a = nb::none(), "floor"_a = nb::none(), "qrels"_a = nb::none(),
+      "qrels_path"_a = nb::none(), "plan_for"_a = nb::none(), "graph"_a, "paper"_a, "seed"_a,
+      "threads"_a = nb::none(), "progress"_a = nb::none(),
+      nb::sig("def explore(base: Vectors, queries: Vectors, *, training_queries: Vectors | None = None, "
+              "metric: str, k: int, budget: str | None = None, "
+              "floor: str | None = None, qrels: str | None = None, qrels_path: str | os.PathLike[str] | None "
+              "= None, plan_for: str | None = None, graph: bool, paper: bool, seed: int, threads: int | None "
+              "= None, progress: collections.abc.Callable[[str, int, int], object] | None = None) "
+              "-> tuple[str, str, str]"));
 }
 
 }  // namespace vicinal::python

@@ -131,6 +131,7 @@ def explore(
     k: int = 10,
     plan_for: int | str | None = None,
     index: Literal["hnsw", "flat"] = "hnsw",
+    training_queries: Vectors | None = None,
     paper: bool = False,
     seed: int = 1,
     threads: int | None = None,
@@ -155,6 +156,9 @@ def explore(
         Rows the budget is meant for, 50_000_000 or "50M": memory is scaled and recall extrapolated, which is said.
     index : "hnsw" or "flat"
         What is to search the codes.
+    training_queries : (t, dim) float32, optional
+        Others, from which `qpca` learns; without them it is not tried, since of queries that it has learned by heart it tells too
+        good a recall. `vicinal.build` then wants them as `calibration_queries`.
     paper : bool
         The grid of arXiv 2505.00105 instead, its claims against what is measured.
     seed, threads, progress
@@ -167,6 +171,7 @@ def explore(
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise WrongType(f"progress is {progress!r}, expected a bool, None or a function of (phase, done, total)")
     arguments: dict[str, Any] = {
+        "training_queries": training_queries,
         "metric": metric,
         "k": whole_number(k, "k", 1, 2**20, "1 to 2^20"),
         "budget": _words(budget),

@@ -82,6 +82,7 @@ def explore(
     base: npt.ArrayLike,
     queries: npt.ArrayLike,
     *,
+    training_queries: npt.ArrayLike | None = None,
     metric: str,
     k: int,
     budget: str | None = None,

@@ -6,10 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vicinal/core/control.hpp"
-#include "vicinal/core/matrix_view.hpp"
 #include "vicinal/core/metric.hpp"
-#include "vicinal/core/neighbors.hpp"
 
 namespace vicinal::tools {
 
@@ -28,26 +25,14 @@ inline constexpr std::array codec_choices{
     CodecChoice{"b1", false, true, true},
 };
 
-/// A stage before the codec, and what it alone costs.
+/// A stage before the codec.
 struct ProjectionChoice {
-  std::string stage;         ///< as in a spec string; empty: vectors as they are
-  std::size_t dim = 0;       ///< what is left
-  double squared_error = 0;  ///< expected, of a distance
+  std::string stage;    ///< as in a spec string; empty: vectors as they are
+  std::size_t dim = 0;  ///< what is left
+  double lost_energy =
+      0;  ///< share of the spectrum that is dropped: of the base's variance for pca; 0 where there is no spectrum
 };
-/// None is the first. The spectrum of the base says what the others lose.
-std::vector<ProjectionChoice> projection_choices(MatrixView<const float> base,
-                                                 MatrixView<const float> queries, Metric metric, bool paper,
-                                                 const BuildControl& control);
 
-/// Pairs of a query and rows that are near to it: where an error of the distance changes the answer.
-struct PairSample {
-  MatrixView<const float> base;
-  MatrixView<const float> queries;
-  MatrixView<const Id> near;  ///< rows of base for the first queries
-  Metric metric = Metric::l2;
-};
-/// Mean squared error of the distances of `sample` when its rows are encoded and decoded; the codec is trained on all of the base.
-double codec_squared_error(std::string_view codec, const PairSample& sample, const BuildControl& control);
 /// Bytes of one record and its factors.
 std::size_t record_bytes(std::string_view codec, Metric metric, std::size_t dim);
 
@@ -64,11 +49,15 @@ std::string spec_of(const Candidate& candidate, std::string_view index, double d
 
 struct CodecError {
   CodecChoice codec;
-  double squared_error = 0;
+  double squared_error = 0;  ///< of a distance
 };
-/// Every projection with every codec, the coarse ones also with each kind of rerank rows that at least halves their error.
-std::vector<Candidate> combine(const std::vector<ProjectionChoice>& projections,
-                               const std::vector<CodecError>& codecs, Metric metric, std::size_t dim);
+struct ProjectedErrors {
+  ProjectionChoice projection;
+  std::vector<CodecError> codecs;
+};
+/// Every projection with every codec, the coarse ones also with each kind of rerank rows (of all dimensions) that at least halves
+/// their error. The first of `errors` has no projection.
+std::vector<Candidate> combine(const std::vector<ProjectedErrors>& errors, Metric metric);
 
 /// How much smaller an error has to be for the other candidate to be given up unmeasured.
 inline constexpr double prune_margin = 1.5;

@@ -11,6 +11,7 @@
 #include "vicinal/core/random.hpp"
 #include "vicinal/core/vector_batch.hpp"
 #include "vicinal/tools/explore/measurement.hpp"
+#include "vicinal/tools/explore/prediction.hpp"
 #include "vicinal/tools/explore/yardstick.hpp"
 
 namespace vicinal::tools {
@@ -58,6 +59,7 @@ class Explorer {
         recall_bootstrap_(queries.rows(), options.seed) {
     found_.options = options;
     found_.options.judgements = nullptr;
+    found_.options.training_queries = {};
     found_.rows = base.rows();
     found_.dim = base.cols();
     found_.queries = queries.rows();
@@ -90,16 +92,13 @@ class Explorer {
       std::ranges::copy(yardstick_.exact().found.ids()[i].first(options_.k),
                         near.begin() + static_cast<std::ptrdiff_t>(i * options_.k));
     }
-    const PairSample sample{base_, queries_, {near.data(), sampled, options_.k}, options_.metric};
-    std::vector<CodecError> errors;
-    for (const auto& codec : codec_choices) {
-      control_.report("predict", errors.size(), codec_choices.size());
-      control_.throw_if_stopped();
-      if (options_.paper && !codec.in_paper) continue;
-      errors.push_back({codec, codec_squared_error(codec.name, sample, quiet())});
-    }
-    auto candidates = combine(projection_choices(base_, queries_, options_.metric, options_.paper, quiet()),
-                              errors, options_.metric, base_.cols());
+    const Neighbors& exact = yardstick_.exact().found;
+    const MatrixView<const float> distances(exact.distances().data(), sampled, options_.k, exact.k());
+    const PairSample sample{base_,     queries_,        {near.data(), sampled, options_.k},
+                            distances, options_.metric, options_.training_queries};
+    const auto errors = predict(sample, options_.paper, control_);
+    for (const auto& of_one : errors) found_.projections.push_back(of_one.projection);
+    auto candidates = combine(errors, options_.metric);
     if (options_.paper) std::erase_if(candidates, [](const auto& c) { return !c.rerank.empty(); });
     found_.predicted = candidates.size();
     if (!options_.paper) candidates = prune(candidates, yardstick_.gap());
@@ -314,6 +313,13 @@ Exploration explore(MatrixView<const float> base, MatrixView<const float> querie
   }
   require_finite(base, "base");
   require_finite(queries, "queries");
+  if (!options.training_queries.empty()) {
+    if (options.training_queries.cols() != base.cols()) {
+      throw InvalidArgument(fmt::format("training queries have {} columns, the base has {}",
+                                        options.training_queries.cols(), base.cols()));
+    }
+    require_finite(options.training_queries, "training queries");
+  }
   const auto start = std::chrono::steady_clock::now();
   Exploration found = Explorer(base, queries, options, control).run();
   found.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -22,9 +22,11 @@ struct ExploreOptions {
   std::optional<std::uint64_t> budget;     ///< bytes
   std::optional<Floor> floor;              ///< its k must be 0 or k
   const Judgements* judgements = nullptr;  ///< for nDCG
-  std::uint64_t plan_for = 0;              ///< rows that the budget is meant for; 0: those of the base
-  bool graph = true;                       ///< recommend a graph rather than a scan
-  bool paper = false;                      ///< the grid of arXiv 2505.00105, nothing pruned, no graphs
+  MatrixView<const float>
+      training_queries;        ///< for qpca to learn from, others than the queries; none: no qpca is tried
+  std::uint64_t plan_for = 0;  ///< rows that the budget is meant for; 0: those of the base
+  bool graph = true;           ///< recommend a graph rather than a scan
+  bool paper = false;          ///< the grid of arXiv 2505.00105, nothing pruned, no graphs
   std::uint64_t seed = 1;
 };
 
@@ -59,11 +61,12 @@ struct ExploredPoint {
 };
 
 struct Exploration {
-  ExploreOptions options;  ///< judgements: not kept
+  ExploreOptions options;  ///< judgements and training queries: not kept
   std::size_t rows = 0;
   std::size_t dim = 0;
   std::size_t queries = 0;
   std::size_t judged_queries = 0;
+  std::vector<ProjectionChoice> projections;  ///< that were predicted, none the first
   std::size_t predicted = 0;
   std::size_t pruned = 0;
   double gap = 0;

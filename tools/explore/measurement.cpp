@@ -113,6 +113,7 @@ std::vector<ExploredPoint> Measurement::scan(const std::vector<Candidate>& group
   IndexOptions options;
   options.calibrate = false;
   options.seed = options_.seed;
+  options.calibration_queries = options_.training_queries;
   Candidate plain = group.front();
   plain.rerank.clear();
   const Index index = Index::build(base_, spec_of(plain, "flat", 0), options_.metric, options, quiet());
@@ -143,6 +144,7 @@ ExploredPoint Measurement::graph(const ExploredPoint& scanned) {
   IndexOptions options;
   options.calibrate = false;
   options.seed = options_.seed;
+  options.calibration_queries = options_.training_queries;
   ExploredPoint point;
   point.candidate = scanned.candidate;
   point.depth = scanned.depth;

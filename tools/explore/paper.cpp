@@ -11,8 +11,9 @@ namespace {
 
 const ExploredPoint* find(const Exploration& found, std::string_view codec, double kept_share) {
   for (const auto& point : found.points) {
-    const auto kept = static_cast<double>(found.dim) * kept_share;
-    const bool projected = point.candidate.projection == fmt::format("pca({:.0f})", kept);
+    const bool projected =
+        point.candidate.projection ==
+        fmt::format("pca({})", static_cast<std::size_t>(static_cast<double>(found.dim) * kept_share));
     if (point.candidate.codec == codec && (kept_share == 1 ? point.candidate.projection.empty() : projected))
       return &point;
   }

@@ -49,6 +49,13 @@ Json point_json(const Exploration& found, const ExploredPoint& point) {
   return json;
 }
 
+Json projections_json(const Exploration& found) {
+  Json list = Json::array();
+  for (const auto& choice : found.projections)
+    list.push_back({{"stage", choice.stage}, {"dim", choice.dim}, {"lost_energy", choice.lost_energy}});
+  return list;
+}
+
 Json floor_json(const ExploreOptions& options) {
   if (!options.floor) return nullptr;
   return {{"quality", options.floor->quality == Quality::recall ? "recall" : "ndcg"},
@@ -69,6 +76,7 @@ Json exploration_json(const Exploration& found) {
   json["decision"] = found.decided() ? decision_text(found) : "";
   json["points"] = Json::array();
   for (const auto& point : found.points) json["points"].push_back(point_json(found, point));
+  json["projections"] = projections_json(found);
   json["predicted"] = found.predicted;
   json["pruned"] = found.pruned;
   json["measured"] = found.points.size();
