@@ -334,12 +334,12 @@ TEST(Measurement, RerankIsThatOfTheIndexItStandsFor) {
   options.metric = Metric::ip;
   options.k = k;
   Measurement measurement(rows, asked, yardstick, options, {});
-  const auto point = measurement.scan({Candidate{"", "i4", "f16", 0, 0}}, 4).front();
-  EXPECT_EQ(point.depth, 4);
+  const auto point = measurement.scan({Candidate{"", "b1", "f16", 0, 0}}, 2).front();
+  EXPECT_EQ(point.depth, 2);
   IndexOptions index_options;
   index_options.calibrate = false;
   const Index index = Index::build(rows, point.spec, Metric::ip, index_options);
-  EXPECT_EQ(point.spec, "i4 | flat | rerank(f16, 4x)");
+  EXPECT_EQ(point.spec, "b1 | flat | rerank(f16, 2x)");
   EXPECT_EQ(point.bytes, index.memory_bytes());
   EXPECT_EQ(point.recalls, yardstick.recalls(index.search(asked, k).ids(), {}));
   // The shallowest that reaches a floor.
