@@ -161,6 +161,7 @@ class Explorer {
       return tied(found_.points[points[best]], found_.points[points[other]]);
     });
     std::vector<std::size_t> result;
+    result.reserve(places.size());
     for (const std::size_t place : places) result.push_back(members[place]);
     return result;
   }
@@ -202,7 +203,7 @@ class Explorer {
       // Some memory does not grow with the rows: two sizes tell how much.
       const double slope =
           static_cast<double>(point.bytes - quarter_bytes) / static_cast<double>(base_.rows() - quarter);
-      const double more = static_cast<double>(found_.planned_rows() - base_.rows());
+      const auto more = static_cast<double>(found_.planned_rows() - base_.rows());
       point.planned_bytes = point.bytes + static_cast<std::uint64_t>(std::llround(slope * more));
       if (found_.quality == Quality::recall) {
         const double loss = growth.fit.slope * std::log(static_cast<double>(found_.planned_rows()) /

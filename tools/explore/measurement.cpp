@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace vicinal::tools {
 namespace {
@@ -45,9 +46,12 @@ double aim(const std::vector<double>& values, const std::optional<Floor>& floor)
 }
 
 Measurement::Measurement(MatrixView<const float> base, MatrixView<const float> queries,
-                         const Yardstick& yardstick, const ExploreOptions& options,
-                         const BuildControl& control)
-    : base_(base), queries_(queries), yardstick_(yardstick), options_(options), control_(control) {}
+                         const Yardstick& yardstick, const ExploreOptions& options, BuildControl control)
+    : base_(base),
+      queries_(queries),
+      yardstick_(yardstick),
+      options_(options),
+      control_(std::move(control)) {}
 
 BuildControl Measurement::quiet() const { return {control_.executor, control_.stop, {}}; }
 

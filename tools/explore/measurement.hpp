@@ -21,7 +21,7 @@ inline constexpr double plateau = 0.001;
 class Measurement {
  public:
   Measurement(MatrixView<const float> base, MatrixView<const float> queries, const Yardstick& yardstick,
-              const ExploreOptions& options, const BuildControl& control);
+              const ExploreOptions& options, BuildControl control);
 
   /// Scans: the candidates of one projection and codec, which share one search. A fixed depth (not 0) is kept, else the smallest that
   /// reaches the floor or the plateau is found.

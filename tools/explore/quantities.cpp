@@ -23,8 +23,8 @@ constexpr std::array byte_units{Unit{"", 1},         Unit{"B", 1},        Unit{"
 constexpr std::array row_units{Unit{"", 1},    Unit{"k", 1e3}, Unit{"K", 1e3},
                                Unit{"M", 1e6}, Unit{"G", 1e9}, Unit{"B", 1e9}};
 
-template <std::size_t N>
-std::optional<double> scaled(std::string_view text, const std::array<Unit, N>& units) {
+template <std::size_t count>
+std::optional<double> scaled(std::string_view text, const std::array<Unit, count>& units) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc()) return std::nullopt;
