@@ -96,6 +96,7 @@ int run_command_line(int argc, char** argv) {
   add_build_command(app, invocation);
   add_search_command(app, invocation);
   add_eval_command(app, invocation);
+  add_explore_command(app, invocation);
   add_info_command(app, invocation);
   add_verify_command(app, invocation);
   add_spec_command(app, invocation);

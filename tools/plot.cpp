@@ -10,6 +10,7 @@
 
 #include "vicinal/tools/formatting.hpp"
 #include "vicinal/tools/plot_scale.hpp"
+#include "vicinal/tools/svg_text.hpp"
 
 namespace vicinal::tools {
 namespace {
@@ -31,43 +32,6 @@ constexpr std::array colours{Colour{"#0072B2", "#00629A"}, Colour{"#D55E00", "#B
                              Colour{"#009E73", "#007A59"}, Colour{"#CC79A7", "#A24C7D"},
                              Colour{"#E69F00", "#966700"}, Colour{"#56B4E9", "#1F7CB0"},
                              Colour{"#4D4D4D", "#333333"}};
-
-std::string escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default:
-        // Other control characters have no place in XML at all.
-        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
-
-// Letters of a proportional font are about this wide; only used to reserve room.
-double text_width(std::string_view text, double size) {
-  return 0.62 * size * static_cast<double>(display_width(text));
-}
-
-// Lines of at most `columns` letters, broken at blanks, but never before the "|" of a spec string.
-std::vector<std::string> wrap(std::string_view text, std::size_t columns) {
-  std::vector<std::string> lines(1);
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    const std::size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string_view word = text.substr(begin, end - begin);
-    const bool full = display_width(lines.back()) + 1 + display_width(word) > columns;
-    if (!lines.back().empty() && full && word != "|") lines.emplace_back();
-    if (!lines.back().empty()) lines.back() += ' ';
-    lines.back() += word;
-    begin = end + 1;
-  }
-  return lines;
-}
 
 struct Curve {
   std::string name;
@@ -137,8 +101,8 @@ class Drawing {
     out_ = fmt::format(
         R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" height="{1:.0f}" role="img" aria-label="{2}" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif">)"
         "\n",
-        width, height, escape(plot_.title));
-    line(R"(<title>{}</title>)", escape(plot_.title));
+        width, height, escape_xml(plot_.title));
+    line(R"(<title>{}</title>)", escape_xml(plot_.title));
     line(R"(<rect x="0.5" y="0.5" width="{:.0f}" height="{:.0f}" rx="14" fill="#fff" stroke="#d8dce2"/>)",
          width - 1, height - 1);
     titles(height);
@@ -182,15 +146,15 @@ class Drawing {
 
   void titles(double height) {
     line(R"(<text x="32" y="45" font-size="22" font-weight="700" fill="#1b1f24">{}</text>)",
-         escape(plot_.title));
+         escape_xml(plot_.title));
     double y = 69;
     for (const auto& text : wrap(plot_.subtitle, 128)) {
-      line(R"(<text x="32" y="{:.0f}" font-size="13.5" fill="#57606a">{}</text>)", y, escape(text));
+      line(R"(<text x="32" y="{:.0f}" font-size="13.5" fill="#57606a">{}</text>)", y, escape_xml(text));
       y += 17;
     }
     if (!plot_.footer.empty()) {
       line(R"(<text x="32" y="{:.0f}" font-size="11.5" fill="#8a929b">{}</text>)", height - 16,
-           escape(plot_.footer));
+           escape_xml(plot_.footer));
     }
   }
 
@@ -222,9 +186,9 @@ class Drawing {
     }
     out_ += "</g>\n<g font-size=\"14\" fill=\"#24292f\" text-anchor=\"middle\">\n";
     line(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", plot_left + plot_width_ / 2, bottom + 48,
-         escape(plot_.x_label));
+         escape_xml(plot_.x_label));
     line(R"svg(<text transform="translate(34 {:.1f}) rotate(-90)">{}</text>)svg", plot_top + plot_height / 2,
-         escape(plot_.y_label));
+         escape_xml(plot_.y_label));
     out_ += "</g>\n";
     // Which way is good, for those who see such a picture for the first time.
     line(R"(<text x="{:.1f}" y="{:.1f}" font-size="12" fill="#8a929b" text-anchor="end">better</text>)",
@@ -245,8 +209,8 @@ class Drawing {
           path, colour(curve).line);
     }
     for (const auto& point : curve.points) {
-      line("<g><title>{}{}{}: recall {:.4f}, {} queries/s</title>{}</g>", escape(curve.name),
-           point.note.empty() ? "" : ", ", escape(point.note), point.recall, thousands(point.qps, 1),
+      line("<g><title>{}{}{}: recall {:.4f}, {} queries/s</title>{}</g>", escape_xml(curve.name),
+           point.note.empty() ? "" : ", ", escape_xml(point.note), point.recall, thousands(point.qps, 1),
            mark(curve.style, px(point.recall), py(point.qps)));
     }
     out_ += "</g>\n";
@@ -256,7 +220,7 @@ class Drawing {
     const auto lines = static_cast<double>(curve.label.size());
     double y = centre - (lines - 1) * label_line / 2 + label_size * 0.36;
     for (const auto& text : curve.label) {
-      line(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", x, y, escape(text));
+      line(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", x, y, escape_xml(text));
       y += label_line;
     }
   }
@@ -292,7 +256,7 @@ class Drawing {
            x + 28, y, colour(curves_[i]).line);
       out_ += mark(curves_[i].style, x + 14, y) + "\n";
       line(R"(<text x="{:.1f}" y="{:.1f}" font-size="{}" fill="{}">{}</text>)", x + 38, y + 5, label_size,
-           colour(curves_[i]).text, escape(curves_[i].name));
+           colour(curves_[i]).text, escape_xml(curves_[i].name));
     }
   }
 

@@ -16,6 +16,7 @@
 #include "vicinal/tools/command_line.hpp"
 #include "arguments.hpp"
 #include "errors.hpp"
+#include "explore.hpp"
 #include "hits.hpp"
 #include "index.hpp"
 #include "interruptible.hpp"
@@ -51,6 +52,7 @@ NB_MODULE(_vicinal, module) {
   bind_errors(module);
   bind_hits(module);
   bind_index(module);
+  bind_explore(module);
   module.def("recall", &recall_of, "found"_a, "truth"_a, "k"_a);
   module.def(
       "canonical_spec", [](const std::string& spec) { return vicinal::to_string(vicinal::parse_spec(spec)); },

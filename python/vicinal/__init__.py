@@ -12,6 +12,7 @@ from ._arrays import CopyWarning
 from ._calibration import Calibration
 from ._collection import Collection
 from ._errors import CorruptFile, InvalidArgument, IoError, SpecError, Unsupported, WrongType
+from ._explore import Exploration, ExploredPoint, explore
 from ._functions import build, exact, explain, open, recall, reconstruct, verify
 from ._vicinal import Hits, Index, __version__
 from ._writer import Writer
@@ -21,6 +22,8 @@ __all__ = [
     "Collection",
     "CopyWarning",
     "CorruptFile",
+    "Exploration",
+    "ExploredPoint",
     "Hits",
     "Index",
     "InvalidArgument",
@@ -33,6 +36,7 @@ __all__ = [
     "build",
     "exact",
     "explain",
+    "explore",
     "open",
     "recall",
     "reconstruct",

@@ -78,6 +78,24 @@ def build(
 ) -> Index: ...
 def open(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, mmap: bool) -> Index: ...
 def verify(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None: ...
+def explore(
+    base: npt.ArrayLike,
+    queries: npt.ArrayLike,
+    *,
+    training_queries: npt.ArrayLike | None = None,
+    metric: str,
+    k: int,
+    budget: str | None = None,
+    floor: str | None = None,
+    qrels: str | None = None,
+    qrels_path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+    plan_for: str | None = None,
+    graph: bool,
+    paper: bool,
+    seed: int,
+    threads: int | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> tuple[str, str, str]: ...
 def recall(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], k: int) -> float: ...
 def canonical_spec(spec: str) -> str: ...
 def explain_spec(spec: str, dim: int) -> str: ...

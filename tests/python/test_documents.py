@@ -25,7 +25,7 @@ def test_the_page_runs_and_prints_what_it_shows(page: Path) -> None:
 
 
 def test_the_guide_is_there() -> None:
-    assert {page.stem for page in GUIDE} >= {"choosing", "filters", "from-others", "memory", "quickstart"}
+    assert {page.stem for page in GUIDE} >= {"choosing", "compression", "filters", "from-others", "memory", "quickstart"}
 
 
 def check(folder: Path, text: str, name: str = "page.md") -> None:

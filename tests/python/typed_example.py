@@ -38,6 +38,11 @@ def nearest(folder: Path) -> float:
     size += len(ids) + len(distances) + len(first) + len(second)
     assert size > 0 and counts is not None
     rows: npt.NDArray[np.float32] = vicinal.reconstruct(index, [3, 1])
+    explored: vicinal.Exploration = vicinal.explore(
+        base, base[:5], metric="l2", budget="1MiB", floor=0.5, k=3, plan_for=200, qrels=[(0, 1, 1)], training_queries=base[5:9], threads=1, progress=False
+    )
+    best: vicinal.ExploredPoint | None = explored.recommended
+    assert best is not None and best.bytes > 0 and best.recall_interval[0] <= best.recall and explored.table() == str(explored)
     truth: vicinal.Hits = vicinal.exact(base, base[:5], 3, metric="l2", threads=1)
 
     collection = vicinal.Collection(8, "flat", metric="ip", seed=1, threads=1, calibrate=False)
