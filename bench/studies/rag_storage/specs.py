@@ -1,0 +1,76 @@
+"""Grid B, as Vicinal does it: spec strings, documents in codes and queries as they are."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, Iterator
+
+import numpy as np
+import vicinal
+
+from .reference import folds_of
+from .results import Missing, Result, result_of
+from .scoring import K, Floats, Rows
+from .tasks import Task
+
+CODECS = ("f32", "f16", "bf16", "e4m3", "e5m2", "e3m4", "i8", "i4", "b1")
+FINER = ("rerank(e4m3, 3x)", "rerank(e3m4, 3x)", "rerank(f16, 3x)")
+PROJECTIONS = ("pca", "qpca", "truncate")
+
+
+def specs() -> list[str]:
+    """In any dimension: d/2 and d/4 stand for half and a quarter of it."""
+    found = [f"{codec} | flat" for codec in CODECS]
+    found += [f"{codec} | flat | rerank(f16, 3x)" for codec in ("e4m3", "e5m2", "e3m4", "i8")]
+    found += [f"i4 | flat | {finer}" for finer in FINER]
+    found += [f"b1 | flat | {finer.replace('3x', '10x')}" for finer in FINER]
+    for projection in PROJECTIONS:
+        for kept in ("d/2", "d/4"):
+            found += [f"{projection}({kept}) | {codec} | flat" for codec in ("f32", "e4m3", "i8", "i4")]
+            found += [f"{projection}({kept}) | {codec} | flat | rerank(e4m3, 3x)" for codec in ("i8", "i4")]
+    return found
+
+
+def in_dimension(spec: str, dim: int) -> str:
+    return re.sub(r"d/(\d)", lambda part: str(dim // int(part.group(1))), spec)
+
+
+# How the queries that a projection learns from are given to vicinal.build, where it takes any.
+_TAKES_QUERIES = "training_queries" in inspect.signature(vicinal.build).parameters
+
+
+def _build(documents: Floats, spec: str, training: Floats | None) -> vicinal.Index:
+    arguments: dict[str, Any] = {"training_queries": training} if training is not None and _TAKES_QUERIES else {}
+    return vicinal.build(documents, spec, metric="cosine", calibrate=False, progress=False, **arguments)
+
+
+def bytes_a_vector(documents: Floats, spec: str, training: Floats | None = None) -> float:
+    """What one vector more takes: means and matrices, which an index holds once, are left out."""
+    small, large = len(documents) // 4, len(documents) // 2
+    sizes = [_build(documents[:rows], spec, training).nbytes for rows in (small, large)]
+    return (sizes[1] - sizes[0]) / (large - small)
+
+
+def measure(task: Task, key: str, truth: Rows) -> Result | Missing:
+    """key: a spec of specs()."""
+    spec = in_dimension(key, task.dim)
+    folds = folds_of(task) if key.startswith("qpca") else []
+    found = np.empty((len(task.queries), K), dtype=np.int64)
+    sample = task.documents[:4000]
+    training = folds[0].training if folds else None
+    try:
+        if not folds:
+            found = _build(task.documents, spec, None).search(task.queries, K).ids
+        for fold in folds:
+            found[fold.asked] = _build(task.documents, spec, fold.training).search(task.queries[fold.asked], K).ids
+        stored = bytes_a_vector(sample, spec, training)
+        scanned = bytes_a_vector(sample, re.sub(r" *\| *rerank.*", "", spec), training)
+    except vicinal.SpecError as error:
+        return Missing(task.name, key, str(error).splitlines()[0])
+    return result_of(task, "vicinal", key, spec, stored, scanned, found, truth)
+
+
+def grid(task: Task, truth: Rows) -> Iterator[Result | Missing]:
+    for key in specs():
+        yield measure(task, key, truth)
