@@ -34,18 +34,24 @@ Floats = npt.NDArray[np.float32]
 DIM = 64
 
 
+def rows(*given: list[float]) -> Floats:
+    return np.array(given, dtype=np.float32)
+
+
 def clustered(seed: int, count: int) -> Floats:
     """About a common mean far from zero, as embeddings are."""
     generator = np.random.default_rng(seed)
     centres = np.random.default_rng(0).standard_normal((20, DIM)) + 1.5
-    return np.asarray(centres[generator.integers(20, size=count)] + 0.4 * generator.standard_normal((count, DIM)), dtype=np.float32)
+    chosen = centres[generator.integers(20, size=count)]
+    return np.asarray(chosen + 0.4 * generator.standard_normal((count, DIM)), dtype=np.float32)
 
 
 def tiny(name: str, judged: bool = True) -> Any:
     documents, queries = clustered(1, 400), clustered(2, 30)
-    relevant = [{int(row): 1.0} for row in scoring.cosine_nearest(documents, queries + np.float32(0.2), 1)[:, 0]] if judged else None
-    folds = [tasks.Fold(clustered(3, 100), np.arange(30))] if judged else ()
-    return tasks.Task(name, documents, queries, relevant, clustered(4, 300), folds)
+    if not judged:
+        return tasks.Task(name, documents, queries, None, clustered(4, 300))
+    relevant = [{int(row): 1.0} for row in scoring.cosine_nearest(documents, queries + np.float32(0.2), 1)[:, 0]]
+    return tasks.Task(name, documents, queries, relevant, clustered(4, 300), [tasks.Fold(clustered(3, 100), np.arange(30))])
 
 
 def test_ndcg_by_hand() -> None:
@@ -74,19 +80,19 @@ def test_recall_by_hand() -> None:
 
 def test_the_older_int8_wraps_and_the_newer_clips() -> None:
     calibration = np.array([[0, 0], [255, 510]], dtype=np.float32)
-    rows = np.array([[3.9, 3.9], [256.7, 512], [-1.5, -2], [-0.5, 509.9]], dtype=np.float32)
-    assert paper.uint8_codes(rows, calibration, clip=True).tolist() == [[3, 1], [255, 255], [0, 0], [0, 254]]
-    assert paper.uint8_codes(rows, calibration, clip=False).tolist() == [[3, 1], [0, 0], [255, 255], [0, 254]]
+    given = np.array([[3.9, 3.9], [256.7, 512], [-1.5, -2], [-0.5, 509.9]], dtype=np.float32)
+    assert paper.uint8_codes(given, calibration, clip=True).tolist() == [[3, 1], [255, 255], [0, 0], [0, 254]]
+    assert paper.uint8_codes(given, calibration, clip=False).tolist() == [[3, 1], [0, 0], [255, 255], [0, 254]]
 
 
 def test_casts_have_no_scale() -> None:
     cast = {name: function for name, _, function in paper.casts(clustered(1, 10))}
-    assert cast["e4m3fn"](np.float32([[0.3, 449, 1e-4]]))[0, :2].tolist() == [0.3125, 448]
-    assert np.isnan(cast["e4m3fn"](np.float32([[500.0]]))).all()
-    assert cast["binary {0,1}"](np.float32([[-1, 0, 2]])).tolist() == [[0, 0, 1]]
+    assert cast["e4m3fn"](rows([0.3, 449, 1e-4]))[0, :2].tolist() == [0.3125, 448]
+    assert np.isnan(cast["e4m3fn"](rows([500.0]))).all()
+    assert cast["binary {0,1}"](rows([-1, 0, 2])).tolist() == [[0, 0, 1]]
     # Codes that are no numbers are like nothing, and end no search.
     documents = np.array([[np.nan, 1], [0, 0], [1, 1]], dtype=np.float32)
-    assert scoring.cosine_nearest(documents, np.float32([[1, 1]]), 1).tolist() == [[2]]
+    assert scoring.cosine_nearest(documents, rows([1, 1]), 1).tolist() == [[2]]
 
 
 def test_only_centring_both_sides_changes_neighbours() -> None:
@@ -101,7 +107,8 @@ def test_only_centring_both_sides_changes_neighbours() -> None:
 
 def test_query_aware_projection_has_the_least_error() -> None:
     generator = np.random.default_rng(5)
-    documents = generator.standard_normal((3000, 12)).astype(np.float32)
+    mix = generator.standard_normal((12, 12)) * np.geomspace(0.3, 1, 12)
+    documents = (generator.standard_normal((3000, 12)) @ mix).astype(np.float32)
     queries = (generator.standard_normal((3000, 12)) * np.geomspace(3, 0.1, 12)).astype(np.float32)
     of = projections.moments(documents)
     query_map, document_map = projections.query_aware(of, projections.moments(queries))
@@ -112,7 +119,7 @@ def test_query_aware_projection_has_the_least_error() -> None:
     def error(of_queries: Any, of_documents: Any) -> float:
         return float(np.mean((exact - (queries @ of_queries[:4].T) @ (centred @ of_documents[:4].T).T) ** 2))
 
-    assert error(query_map, document_map) < 0.3 * error(principal, principal)
+    assert error(query_map, document_map) < 0.8 * min(error(principal, principal), error(document_map, query_map))
     assert np.allclose(query_map.T @ document_map, np.eye(12))
     assert (principal[np.arange(12), np.abs(principal).argmax(axis=1)] > 0).all()
 
@@ -185,9 +192,9 @@ def test_the_study_on_tiny_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "paper: e4m3fn against int8 clipped | " in (tmp_path / "claims.md").read_text(encoding="utf-8")
     assert "`i9`" in (tmp_path / "tables.md").read_text(encoding="utf-8")
     with open(tmp_path / "results.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(found)
-    assert all(0 <= float(row["recall"]) <= 1 and bool(row["ndcg"]) == (row["task"] != "debian") for row in rows)
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(found)
+    assert all(0 <= float(row["recall"]) <= 1 and bool(row["ndcg"]) == (row["task"] != "debian") for row in lines)
     content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert {entry["verdict"] for entry in content["claims"]} <= {"holds", "fails", "open"}
     assert all(entry["low"] <= entry["difference"] <= entry["high"] for entry in content["claims"])
@@ -223,7 +230,8 @@ def test_judgements_are_read_by_row(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_skipped(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(STUDIES), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "rag_storage", "--data", str(tmp_path), "-o", str(tmp_path / "out"), "--tasks", "scifact,debian"]
+    arguments = ["--data", str(tmp_path), "-o", str(tmp_path / "out"), "--tasks", "scifact,debian"]
+    command = [sys.executable, "-m", "rag_storage", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "scifact: skipped, " in done.stdout and "debian: skipped, " in done.stdout
