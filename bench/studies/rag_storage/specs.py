@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from typing import Any, Iterator
+from functools import lru_cache
+from typing import Iterator
 
 import numpy as np
 import vicinal
@@ -36,19 +36,17 @@ def in_dimension(spec: str, dim: int) -> str:
     return re.sub(r"d/(\d)", lambda part: str(dim // int(part.group(1))), spec)
 
 
-# How the queries that a projection learns from are given to vicinal.build, where it takes any.
-_TAKES_QUERIES = "training_queries" in inspect.signature(vicinal.build).parameters
-
-
 def _build(documents: Floats, spec: str, training: Floats | None) -> vicinal.Index:
-    arguments: dict[str, Any] = {"training_queries": training} if training is not None and _TAKES_QUERIES else {}
-    return vicinal.build(documents, spec, metric="cosine", calibrate=False, progress=False, **arguments)
+    """training: queries that qpca learns from; nothing else does."""
+    return vicinal.build(documents, spec, metric="cosine", calibrate=False, calibration_queries=training, progress=False)
 
 
-def bytes_a_vector(documents: Floats, spec: str, training: Floats | None = None) -> float:
-    """What one vector more takes: means and matrices, which an index holds once, are left out."""
-    small, large = len(documents) // 4, len(documents) // 2
-    sizes = [_build(documents[:rows], spec, training).nbytes for rows in (small, large)]
+@lru_cache(maxsize=None)
+def bytes_a_vector(spec: str, dim: int) -> float:
+    """What one vector more takes, whatever it is: means and matrices, which an index holds once, are left out."""
+    small, large = 200, 400
+    rows = np.random.default_rng(0).standard_normal((large, dim), dtype=np.float32)
+    sizes = [_build(rows[:count], spec, rows).nbytes for count in (small, large)]
     return (sizes[1] - sizes[0]) / (large - small)
 
 
@@ -57,15 +55,13 @@ def measure(task: Task, key: str, truth: Rows) -> Result | Missing:
     spec = in_dimension(key, task.dim)
     folds = folds_of(task) if key.startswith("qpca") else []
     found = np.empty((len(task.queries), K), dtype=np.int64)
-    sample = task.documents[:4000]
-    training = folds[0].training if folds else None
     try:
         if not folds:
             found = _build(task.documents, spec, None).search(task.queries, K).ids
         for fold in folds:
             found[fold.asked] = _build(task.documents, spec, fold.training).search(task.queries[fold.asked], K).ids
-        stored = bytes_a_vector(sample, spec, training)
-        scanned = bytes_a_vector(sample, re.sub(r" *\| *rerank.*", "", spec), training)
+        stored = bytes_a_vector(spec, task.dim)
+        scanned = bytes_a_vector(re.sub(r" *\| *rerank.*", "", spec), task.dim)
     except vicinal.SpecError as error:
         return Missing(task.name, key, str(error).splitlines()[0])
     return result_of(task, "vicinal", key, spec, stored, scanned, found, truth)
