@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build python python-test python-lock test demo bench format format-check tidy install clean docs-check \
-  sanitize
+  sanitize study-rag-storage
 .NOTPARALLEL:
 
 JOBS ?= $(shell nproc)
@@ -19,7 +19,7 @@ phase = phase() { local start=$$SECONDS; "$$@"; echo "== $(1): $$((SECONDS - sta
 sources = $(shell find core quant index tools bench python tests -name '*.[ch]pp')
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing (deps/debian.txt)
 	@deps/install.sh
@@ -82,6 +82,9 @@ demo: build ## build, then measure on real images and draw recall against speed
 bench: build ## the micro benchmarks of the kernels
 	@cmake --build build/release -j $(JOBS) --target bin/vicinal_bench
 	@build/release/bin/vicinal_bench
+
+study-rag-storage: python ## quality against storage of embeddings (bench/studies/rag_storage); VICINAL_DATA=folder
+	@PYTHONPATH=bench/studies $(venv)/python -m rag_storage
 
 format: ## clang-format over all C++ sources
 	@clang-format -i $(sources)
