@@ -304,8 +304,9 @@ SymmetricEigen symmetric_eigen(Array<double> matrix, std::size_t dim, const Buil
 
   std::vector<std::size_t> order(dim);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return t.diagonal[a] > t.diagonal[b]; });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return t.diagonal[a] != t.diagonal[b] ? t.diagonal[a] > t.diagonal[b] : a < b;
+  });
   SymmetricEigen result{{}, std::move(q)};
   for (std::size_t i = 0; i < dim; ++i) {
     result.values.push_back(t.diagonal[order[i]] / scale);

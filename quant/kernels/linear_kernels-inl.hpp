@@ -65,6 +65,7 @@ HWY_INLINE void add_part(const std::int16_t* left, const std::int16_t* right, st
 
 inline void add_products(const std::int16_t* left, const std::int16_t* right, std::size_t pairs,
                          std::int64_t* sums) {
+  if (pairs == 0) return;  // Of nothing there need not even be an address.
   for (std::size_t i = 0; i < tile_columns; i += rows_at_once) {
     for (std::size_t j = 0; j < tile_columns; j += 2 * integer_lanes)
       add_part(left + 2 * i, right + 2 * j, pairs, sums + i * tile_columns + j);
