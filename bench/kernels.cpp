@@ -169,9 +169,9 @@ struct IntegerKernel {
   std::size_t line_elements;
   std::size_t line_bytes;
 };
-constexpr std::array integer_kernels = {IntegerKernel{"bytes", &Kernels::bytes, 64, 64},
-                                        IntegerKernel{"nibbles", &Kernels::nibbles, 128, 64},
-                                        IntegerKernel{"bits", &Kernels::bits, 64, 8}};
+constexpr std::array integer_kernels = {
+    IntegerKernel{"bytes", &Kernels::bytes, 64, 64}, IntegerKernel{"nibbles", &Kernels::nibbles, 128, 64},
+    IntegerKernel{"bits", &Kernels::bits, 64, 8}, IntegerKernel{"quarters", &Kernels::quarters, 64, 16}};
 
 // One row of the table: one of the two kernels.
 struct Row {

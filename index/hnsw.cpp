@@ -78,7 +78,7 @@ Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const Hn
   state->codes = CodeStore::build(codec, documents, order, control);
   state->row_of_slot = Array<std::uint32_t>(order.size());
   std::copy(order.begin(), order.end(), state->row_of_slot.data());
-  const bool too_coarse = codec.kind() == CodecKind::b1;
+  const bool too_coarse = is_rabitq(codec.kind());
   const CodeStore finer =
       too_coarse ? CodeStore::build(builder_of_bits(codec), documents, order, control) : CodeStore();
   const CodeStore& codes = too_coarse ? finer : state->codes;

@@ -139,6 +139,7 @@ constexpr std::array stages{
     Stage{"i8", Place::codec, parse_integer_codec<CodecKind::i8>},
     Stage{"i4", Place::codec, parse_integer_codec<CodecKind::i4>},
     Stage{"b1", Place::codec, parse_integer_codec<CodecKind::b1>},
+    Stage{"b2", Place::codec, parse_integer_codec<CodecKind::b2>},
     Stage{"e4m3", Place::codec, parse_float_codec<CodecKind::e4m3>},
     Stage{"e5m2", Place::codec, parse_float_codec<CodecKind::e5m2>},
     Stage{"e3m4", Place::codec, parse_float_codec<CodecKind::e3m4>},

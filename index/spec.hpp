@@ -39,7 +39,7 @@ struct RerankOptions {
 ///   pca(192) | i8 | hnsw | rerank(f16)              codes and graph of 192 dimensions, rescored on rows of all
 ///
 /// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off) | qpca(<dim>), <dim> also written dim=<dim>: Projection
-/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4(the same) | e4m3 | e5m2 | e3m4
+/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4, b2 and b1(the same) | e4m3 | e5m2 | e3m4
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
 /// rerank  rerank(f32|f16|bf16|e4m3|e5m2|e3m4, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
 ///

@@ -63,6 +63,8 @@ std::string_view meaning(CodecKind kind) {
     case CodecKind::e5m2: return "8-bit floats with 2 bits of mantissa (OCP E5M2), scaled by a power of two";
     case CodecKind::b1:
       return "one bit a dimension and two factors per vector (RaBitQ), distances are estimates";
+    case CodecKind::b2:
+      return "two bits a dimension and two factors per vector (RaBitQ), distances are estimates";
     case CodecKind::i4: return "half a byte a dimension and a scale per vector";
     case CodecKind::e3m4: return "8-bit floats with 4 bits of mantissa, scaled by a power of two";
   }

@@ -60,7 +60,8 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
     case CodecKind::bf16: return all_finite<std::uint16_t>(records, bytes / 2, 0x7F80U);
     case CodecKind::i8:
     case CodecKind::i4:
-    case CodecKind::b1: return true;
+    case CodecKind::b1:
+    case CodecKind::b2: return true;
     case CodecKind::e4m3: return float8_finite<Float8Format::e4m3>(records, bytes);
     case CodecKind::e5m2: return float8_finite<Float8Format::e5m2>(records, bytes);
     case CodecKind::e3m4: return float8_finite<Float8Format::e3m4>(records, bytes);
@@ -71,7 +72,7 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
 // Byte codes are 1 to 255 (128 + [-127, 127]), halves of bytes 1 to 15; 0 never comes out of an encoder, and of bytes it would
 // break the kernels' bound.
 bool integers_are_codes(CodecKind kind, const std::byte* records, std::size_t bytes) {
-  if (kind == CodecKind::b1) return true;
+  if (is_rabitq(kind)) return true;
   const auto* codes = reinterpret_cast<const std::uint8_t*>(records);
   int smallest = 255;
   for (std::size_t i = 0; i < bytes; ++i) {
@@ -146,7 +147,7 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   if (bytes.size() != sizeof(header)) throw_corrupt(prefix + "/codec", "wrong length");
   std::memcpy(&header, bytes.data(), sizeof(header));
   if (header.reserved != 0) throw_corrupt(prefix + "/codec", "a reserved byte is not zero");
-  if (header.kind > static_cast<std::uint8_t>(CodecKind::b1))
+  if (to_string(static_cast<CodecKind>(header.kind)) == "unknown")
     throw_corrupt(prefix + "/codec", "unknown codec kind");
   if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
     throw_corrupt(prefix + "/codec", "unknown metric");

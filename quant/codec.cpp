@@ -2,7 +2,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numbers>
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
@@ -40,7 +39,7 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
     sum += code;
     squares += code * code;
   }
-  query.shift_ = kind() == CodecKind::b1 ? sum : zero_code(kind()) * sum;
+  query.shift_ = zero_code(kind()) * sum;
   norm = (scale * scale) * static_cast<float>(squares);
   query.norm_ = std::sqrt(norm);
   query.step_ = scale;
@@ -136,49 +135,17 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
     sum += code;
   });
   query.offset_weight_ = 1.0F;
-  if (kind() == CodecKind::b1) {
-    const float scale = closest_bit_scale(l2_factors);
-    query.shift_ = sum;
+  query.shift_ = zero_code(kind()) * sum;
+  if (is_rabitq(kind())) {
+    const float scale = closest_scale(record, l2_factors);
     query.weight_ = -2.0F * scale;
-    query.constant_ = (scale * scale) * static_cast<float>(dim_);
+    query.constant_ = (scale * scale) * static_cast<float>(code_norm(record));
     query.norm_ = std::sqrt(query.constant_);
-    query.step_ = 0.0F;  // Signs are exact.
+    query.step_ = 0.0F;  // Codes are exact.
     return;
   }
-  query.shift_ = zero_code(kind()) * sum;
   query.weight_ = -2.0F * l2_factors[0];
   query.constant_ = l2_factors[1];
-}
-
-double Codec::bit_cosine_squared(const float* factors) const {
-  const auto dim = static_cast<double>(dim_);
-  if (metric_ == Metric::l2) {
-    const auto scale = static_cast<double>(factors[0]);
-    return static_cast<double>(factors[1]) / (dim * scale * scale);
-  }
-  return 2 / std::numbers::pi;
-}
-
-float Codec::closest_bit_scale(const float* factors) const {
-  return factors[0] <= 0 ? 0.0F
-                         : static_cast<float>(static_cast<double>(factors[0]) * bit_cosine_squared(factors));
-}
-
-float Codec::error_bound(const PreparedQuery& query, const float* factors, float epsilon) const {
-  if (kind() != CodecKind::b1) {
-    throw Unsupported("error bounds are kept by b1, the codec is " + std::string(to_string(kind())));
-  }
-  if (factors[0] <= 0 || dim_ == 1) return 0.0F;
-  // The unit vector of the signs and that of the residual have the product c = |r| / (sqrt(dim) scale); the estimate's deviation is
-  // |q| |r| sqrt((1 - c^2) / c^2) / sqrt(dim - 1). To it comes the rounding of the query, uniform within a step.
-  const auto dim = static_cast<double>(dim_);
-  const auto scale = static_cast<double>(factors[0]);
-  const auto norm = static_cast<double>(query.norm_);
-  const double length = dim * scale * scale;  // (|r| / c)^2
-  const double across = std::max(0.0, 1.0 - bit_cosine_squared(factors));
-  const auto step = static_cast<double>(query.step_);
-  const double variance = norm * norm * length * across / (dim - 1) + step * step / 12 * length;
-  return static_cast<float>((query.l2_ ? 2.0 : 1.0) * static_cast<double>(epsilon) * std::sqrt(variance));
 }
 
 void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,
@@ -187,7 +154,8 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
   if (is_integer(kind())) {
     const auto kernel = kind() == CodecKind::i8   ? kernels_->bytes
                         : kind() == CodecKind::i4 ? kernels_->nibbles
-                                                  : kernels_->bits;
+                        : kind() == CodecKind::b1 ? kernels_->bits
+                                                  : kernels_->quarters;
     kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
            query.weight_, query.constant_, query.offset_weight_, count, out);
     return;

@@ -31,17 +31,25 @@ enum class CodecKind : std::uint8_t {
   b1 =
       8,  ///< one bit a dimension, its sign after centring and rotation, with an unbiased scale per vector: RaBitQ (Gao and Long,
           ///< SIGMOD 2024)
+  // 9 and 10 are taken.
+  b2 =
+      11,  ///< two bits a dimension, -3, -1, 1 or 3 after centring and rotation, with an unbiased scale per vector: RaBitQ of one more bit
+           ///< (Gao et al., SIGMOD 2025)
 };
 std::string_view to_string(CodecKind kind);
 constexpr bool is_float8(CodecKind kind) { return kind >= CodecKind::e4m3 && kind <= CodecKind::e3m4; }
 /// Whole numbers with a scale per vector, scored by exact integer arithmetic.
-constexpr bool is_integer(CodecKind kind) { return kind == CodecKind::i8 || kind >= CodecKind::i4; }
+constexpr bool is_integer(CodecKind kind) {
+  return kind == CodecKind::i8 || kind == CodecKind::i4 || kind == CodecKind::b1 || kind == CodecKind::b2;
+}
+/// RaBitQ's: the scale makes estimates of distances unbiased, and errors have a bound.
+constexpr bool is_rabitq(CodecKind kind) { return kind == CodecKind::b1 || kind == CodecKind::b2; }
 
 struct CodecOptions {
   CodecKind kind = CodecKind::f32;
-  bool rotate = true;  ///< i8, i4 and b1 only
+  bool rotate = true;  ///< integers only
   bool centre =
-      true;  ///< i8, i4 and b1 only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
+      true;  ///< integers only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
   std::uint64_t seed = 0;  ///< of the rotation
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
@@ -68,8 +76,8 @@ class PreparedQuery {
   float weight_ = 1.0F;
   float constant_ = 0.0F;
   float offset_weight_ = 1.0F;
-  float norm_ = 0.0F;  // b1: length of the query after centring
-  float step_ = 0.0F;  // b1: what one unit of a byte of the query stands for
+  float norm_ = 0.0F;  // RaBitQ: length of the query after centring
+  float step_ = 0.0F;  // RaBitQ: what one unit of a byte of the query stands for
 };
 
 /// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.
@@ -79,8 +87,9 @@ class PreparedQuery {
 /// ip and cosine, where a query is split into its part along the mean, for which the offset is exact, and the rest, which is
 /// shorter and so suffers less from what the codes are off by. i8: byte b stands for (b - 128) * scale.
 /// i4: element j lies in byte j / 128 * 64 + j % 64, in its low half when j % 128 < 64; a half h stands for (h - 8) * scale.
-/// b1: bit j % 8 of byte j / 8 is set where element j is not negative. Its scale is |r|^2 / |r|_1 and
-/// its offset for l2 |r|^2, so distances are estimates without bias; those of l2 may be below 0.
+/// b1: bit j % 8 of byte j / 8 is set where element j is not negative: its signs c, 1 or -1.
+/// b2: element j lies in byte j / 64 * 16 + j % 16, in the two bits from 2 (j % 64 / 16) on; two bits b stand for c = 2 b - 3.
+/// The scale of both is |r|^2 / <r, c> and their offset for l2 |r|^2, so distances are estimates without bias; those of l2 may be below 0.
 class Codec {
  public:
   Codec() = default;
@@ -130,10 +139,10 @@ class Codec {
   void score(const PreparedQuery& query, const std::byte* records, const float* factors,
              const std::uint32_t* ids, std::size_t count, float* out) const noexcept;
 
-  /// How far score() may be from the distance to the vector that was encoded: b1's estimate is off by more with a probability of at
-  /// most 2 (1 - Phi(epsilon)), 5.8 % for 1.9, over the rotation (RaBitQ, theorem 3.2); needs rotate and dim > 1. The other codecs keep
-  /// no error: Unsupported.
-  [[nodiscard]] float error_bound(const PreparedQuery& query, const float* factors,
+  /// How far score() may be from the distance to the vector that was encoded as `record`: the estimate of b1 and b2 is off by more with
+  /// a probability of at most 2 (1 - Phi(epsilon)), 5.8 % for 1.9, over the rotation (RaBitQ, theorem 3.2); needs rotate and dim > 1. The
+  /// other codecs keep no error: Unsupported.
+  [[nodiscard]] float error_bound(const PreparedQuery& query, const std::byte* record, const float* factors,
                                   float epsilon = 1.9F) const;
 
   /// |decoded residual|^2 of a record, in the arithmetic of the kernels (integers only).
@@ -148,12 +157,15 @@ class Codec {
   [[nodiscard]] int kernel_exponent() const;
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
   void encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const;
-  // The squared cosine of a residual and its signs: exact where the offset is |r|^2, else what a random rotation makes it all but surely.
-  [[nodiscard]] double bit_cosine_squared(const float* factors) const;
-  // |r|_1 / dim, the multiple of the signs that is closest to the residual.
-  [[nodiscard]] float closest_bit_scale(const float* factors) const;
+  // |c|^2 of a record of RaBitQ.
+  [[nodiscard]] double code_norm(const std::byte* record) const;
+  // The squared cosine of a residual and its code: exact where the offset is |r|^2, else what a random rotation makes it all but surely.
+  [[nodiscard]] double code_cosine_squared(const float* factors, double norm) const;
+  // <r, c> / |c|^2, the multiple of the code that is closest to the residual.
+  [[nodiscard]] float closest_scale(const std::byte* record, const float* factors) const;
   void set_mean(Array<float> mean, bool split_queries);
   void encode_bits(std::span<const float> residual, std::byte* record, float* factors) const;
+  void encode_quarters(std::span<const float> residual, std::byte* record, float* factors) const;
   [[nodiscard]] float mean_product(std::span<const float> residual) const;
   void set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                         float& norm) const;

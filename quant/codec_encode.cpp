@@ -134,25 +134,6 @@ float Codec::mean_product(std::span<const float> residual) const {
   return static_cast<float>(std::accumulate(std::begin(sums), std::end(sums), 0.0));
 }
 
-// The unbiased estimate of <q, r> is <q, sign(r)> |r|^2 / |r|_1: the signs are a vector whose product with r is |r|_1.
-void Codec::encode_bits(std::span<const float> residual, std::byte* record, float* factors) const {
-  require_byte_range(residual, to_string(kind()), "the vector");
-  std::memset(record, 0, stride_);
-  double sums[8] = {};
-  double square_sums[8] = {};
-  for (std::size_t j = 0; j < dim_; ++j) {
-    const auto value = static_cast<double>(residual[j]);
-    record[j / 8] |= std::byte{value >= 0} << static_cast<int>(j % 8);
-    sums[j % 8] += std::abs(value);
-    square_sums[j % 8] += value * value;
-  }
-  const double sum = std::accumulate(std::begin(sums), std::end(sums), 0.0);
-  const double squares = std::accumulate(std::begin(square_sums), std::end(square_sums), 0.0);
-  const bool none = sum <= static_cast<double>(std::numeric_limits<float>::min());
-  factors[0] = none ? 0.0F : static_cast<float>(squares / sum);
-  factors[1] = none ? 0.0F : static_cast<float>(squares);
-}
-
 void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
   const auto* values = source.data();
   // In double, where no float times a power of two rounds or leaves the range.
@@ -191,7 +172,8 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
     case CodecKind::e3m4: encode_float8(source, record); return;
     case CodecKind::i8:
     case CodecKind::i4:
-    case CodecKind::b1: {
+    case CodecKind::b1:
+    case CodecKind::b2: {
       if (mean_.empty()) {
         if (source.data() != scratch.data()) std::copy(source.begin(), source.end(), scratch.begin());
       } else {
@@ -203,6 +185,8 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
         encode_bytes(scratch, record, factors);
       } else if (kind() == CodecKind::b1) {
         encode_bits(scratch, record, factors);
+      } else if (kind() == CodecKind::b2) {
+        encode_quarters(scratch, record, factors);
       } else {
         encode_nibbles(scratch, record, factors);
       }
@@ -237,8 +221,9 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
     }
     case CodecKind::i8:
     case CodecKind::i4:
-    case CodecKind::b1: {
-      const float scale = kind() == CodecKind::b1 ? closest_bit_scale(factors) : factors[0];
+    case CodecKind::b1:
+    case CodecKind::b2: {
+      const float scale = is_rabitq(kind()) ? closest_scale(record, factors) : factors[0];
       for_each_code(kind(), record, dim_,
                     [&](std::size_t j, std::int32_t code) { out[j] = static_cast<float>(code) * scale; });
       if (rotation_) rotation_->apply_inverse(out);

@@ -16,7 +16,15 @@ namespace vicinal {
 
 inline constexpr std::int32_t byte_zero = 128;  // the byte that stands for 0
 inline constexpr std::int32_t nibble_zero = 8;  // and the half of a byte
-constexpr std::int32_t zero_code(CodecKind kind) { return kind == CodecKind::i8 ? byte_zero : nibble_zero; }
+// What the kernels subtract from a code, or from twice a code of RaBitQ.
+constexpr std::int32_t zero_code(CodecKind kind) {
+  switch (kind) {
+    case CodecKind::i8: return byte_zero;
+    case CodecKind::b1: return 1;
+    case CodecKind::b2: return 3;
+    default: return nibble_zero;
+  }
+}
 inline constexpr float largest_code = 127.0F;
 // Of the bytes of a query for bits: four of them, with signs, fit in a byte again, which is what kernels that look sums up need. The
 // rounding adds 0.3 % to the variance that bits have anyway.
@@ -60,6 +68,13 @@ void for_each_code(CodecKind kind, const std::byte* record, std::size_t dim, Bod
   if (kind == CodecKind::b1) {
     for (std::size_t j = 0; j < dim; ++j)
       body(j, (std::to_integer<std::int32_t>(record[j / 8]) >> (j % 8) & 1) * 2 - 1);
+    return;
+  }
+  if (kind == CodecKind::b2) {
+    for (std::size_t j = 0; j < dim; ++j) {
+      const auto four = std::to_integer<std::int32_t>(record[j / 64 * 16 + j % 16]);
+      body(j, (four >> (j % 64 / 16 * 2) & 3) * 2 - 3);
+    }
     return;
   }
   for (std::size_t line = 0; line < dim; line += 128, record += 64) {

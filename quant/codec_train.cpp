@@ -85,6 +85,7 @@ std::string_view to_string(CodecKind kind) {
     case CodecKind::e3m4: return "e3m4";
     case CodecKind::i4: return "i4";
     case CodecKind::b1: return "b1";
+    case CodecKind::b2: return "b2";
   }
   return "unknown";
 }
@@ -128,6 +129,7 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
     case CodecKind::i8: stride_ = padded(dim, 64); break;
     case CodecKind::i4: stride_ = padded(dim, 128) / 2; break;
     case CodecKind::b1: stride_ = padded(dim, 64) / 8; break;
+    case CodecKind::b2: stride_ = padded(dim, 64) / 4; break;
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: stride_ = dim; break;

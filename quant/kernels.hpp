@@ -48,6 +48,9 @@ struct Kernels {
   /// As bytes with twice the dot, which is the exact sum of query[j] over the set bits of the record: bit j % 8 of byte j / 8, read up
   /// to the next multiple of 8 bytes.
   ByteKernel bits = nullptr;
+  /// As bytes with twice the dot, for records of a quarter of a byte: byte b of a 16-byte line holds elements b, b + 16, b + 32 and b + 48 of
+  /// the line's 64, from its lowest bits up. The query is padded to a multiple of 64, records are read up to whole lines.
+  ByteKernel quarters = nullptr;
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };
 inline constexpr std::size_t max_byte_dim = 65'536;

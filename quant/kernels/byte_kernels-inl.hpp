@@ -68,6 +68,25 @@ struct Bits {
   }
 };
 
+// Twice the codes as bytes.
+struct Quarters {
+  static constexpr std::size_t elements = 64, bytes = 16;
+  static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
+                             SumVector& high) {
+    const hn::CappedTag<std::uint8_t, bytes> d;
+    const auto mask = hn::Set(d, 6);
+    HWY_ALIGN std::uint8_t codes[elements];
+    for (std::size_t at = 0; at < bytes; at += hn::MaxLanes(d)) {
+      const auto four = hn::LoadU(d, line + at);
+      hn::Store(hn::And(hn::Add(four, four), mask), d, codes + at);
+      hn::Store(hn::And(hn::ShiftRight<1>(four), mask), d, codes + 16 + at);
+      hn::Store(hn::And(hn::ShiftRight<3>(four), mask), d, codes + 32 + at);
+      hn::Store(hn::And(hn::ShiftRight<5>(four), mask), d, codes + 48 + at);
+    }
+    Bytes::add(query, codes, low, high);
+  }
+};
+
 template <class Type>
 void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
                     std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,

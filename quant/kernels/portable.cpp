@@ -32,7 +32,8 @@ inline Kernels table(std::string_view name) {
           .l2_e3m4 = &score_floats<F8<4>, true>,
           .bytes = &score_integers<Bytes>,
           .nibbles = &score_integers<Nibbles>,
-          .bits = &score_integers<Bits>};
+          .bits = &score_integers<Bits>,
+          .quarters = &score_integers<Quarters>};
 }
 
 }  // namespace vicinal::HWY_NAMESPACE

@@ -44,6 +44,10 @@ std::int32_t nibble_at(const std::uint8_t* record, std::size_t j) {
 
 std::int32_t bit_at(const std::uint8_t* record, std::size_t j) { return 2 * (record[j / 8] >> (j % 8) & 1); }
 
+std::int32_t quarter_at(const std::uint8_t* record, std::size_t j) {
+  return 2 * (record[j / 64 * 16 + j % 16] >> (j % 64 / 16 * 2) & 3);
+}
+
 template <std::int32_t (*code_at)(const std::uint8_t*, std::size_t)>
 void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
                     std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
@@ -76,7 +80,8 @@ Kernels scalar_kernels() {
           .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
           .bytes = &score_integers<byte_at>,
           .nibbles = &score_integers<nibble_at>,
-          .bits = &score_integers<bit_at>};
+          .bits = &score_integers<bit_at>,
+          .quarters = &score_integers<quarter_at>};
 }
 
 }  // namespace vicinal

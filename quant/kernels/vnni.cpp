@@ -36,10 +36,13 @@ struct Arguments {
   float offset_weight;
 };
 
-// What a record is made of, and how many elements its "line" has: 64 bytes, 64 bytes of two halves each, or 64 bits.
-enum class Form : std::uint8_t { bytes, nibbles, bits };
+// What a record is made of, and how many elements its "line" has: 64 bytes, 64 bytes of two halves each, 64 bits or
+// 16 bytes of four quarters each.
+enum class Form : std::uint8_t { bytes, nibbles, bits, quarters };
 constexpr std::size_t elements_of(Form form) { return form == Form::nibbles ? 128 : 64; }
-constexpr std::size_t bytes_of(Form form) { return form == Form::bits ? 8 : 64; }
+constexpr std::size_t bytes_of(Form form) {
+  return form == Form::bits ? 8 : form == Form::quarters ? 16 : 64;
+}
 
 VICINAL_VNNI inline std::size_t number(const Arguments& a, std::size_t i) {
   return a.records.ids == nullptr ? i : a.records.ids[i];
@@ -53,6 +56,13 @@ VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const s
     __mmask64 chosen = 0;
     __builtin_memcpy(&chosen, line, sizeof(chosen));
     return _mm512_dpbusd_epi32(sum, _mm512_maskz_set1_epi8(chosen, 1), first);
+  } else if constexpr (form == Form::quarters) {
+    // Rotated so that twice each lane's quarters lie under the mask: by one to the left, and by 1, 3 and 5 to the right.
+    const __m512i turns = _mm512_set_epi64(0x5'0000'0005, 0x5'0000'0005, 0x3'0000'0003, 0x3'0000'0003,
+                                           0x1'0000'0001, 0x1'0000'0001, 0x1F'0000'001F, 0x1F'0000'001F);
+    const __m512i four = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line)));
+    const __m512i codes = _mm512_and_si512(_mm512_rorv_epi32(four, turns), _mm512_set1_epi8(6));
+    return _mm512_dpbusd_epi32(sum, codes, first);
   } else if constexpr (form == Form::bytes) {
     return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(line), first);
   } else {
@@ -147,6 +157,7 @@ bool use_vnni(Kernels& table) {
   table.bytes = &score_vnni<Form::bytes>;
   table.nibbles = &score_vnni<Form::nibbles>;
   table.bits = &score_vnni<Form::bits>;
+  table.quarters = &score_vnni<Form::quarters>;
   table.fast_bytes = true;
   return true;
 }

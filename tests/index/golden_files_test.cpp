@@ -40,6 +40,8 @@ constexpr Golden files[] = {
     {"2-i4-ip", "i4 | flat", Metric::ip, false},
     {"1-b1-hnsw-rerank", "b1 | hnsw(m=4, efc=20) | rerank(e4m3, 5x)", Metric::ip, true},
     {"1-b1-l2", "b1 | flat", Metric::l2, false},
+    {"1-b2-hnsw-rerank", "b2 | hnsw(m=4, efc=20) | rerank(f16, 5x)", Metric::ip, true},
+    {"1-b2-l2", "b2 | flat", Metric::l2, false},
     {"1-pca-i8-hnsw-rerank", "pca(9) | i8 | hnsw(m=4, efc=20) | rerank(f16, 3x)", Metric::ip, true},
     {"1-pca-whiten", "pca(5, whiten=on) | f32 | flat", Metric::l2, false},
     {"1-qpca-f16", "qpca(8) | f16 | flat", Metric::cosine, false},

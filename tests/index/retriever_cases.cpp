@@ -92,6 +92,7 @@ std::vector<RetrieverCase> own_retriever_cases() {
   over_flat.tolerance = 2e-3;
   cases.push_back(std::move(over_flat));
   cases.push_back(index_case("index", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", false));
+  cases.push_back(index_case("two_bits", "b2 | hnsw(m=12, efc=80) | rerank(f16, 10x)", false));
   cases.push_back(index_case("bits", "b1 | hnsw(m=12, efc=80) | rerank(f16, 20x)", false));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));

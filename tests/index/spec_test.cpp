@@ -87,7 +87,7 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
   }
   spec.codec.kind =
       *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8, CodecKind::i4,
-                        CodecKind::b1, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
+                        CodecKind::b1, CodecKind::b2, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
   if (is_integer(spec.codec.kind)) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
@@ -131,7 +131,7 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
   } catch (const SpecError& error) {
     EXPECT_STREQ(
         error.what(),
-        "unknown stage 'hnws', expected one of truncate, pca, qpca, f32, f16, bf16, i8, i4, b1, e4m3, "
+        "unknown stage 'hnws', expected one of truncate, pca, qpca, f32, f16, bf16, i8, i4, b1, b2, e4m3, "
         "e5m2, e3m4, flat, "
         "hnsw, rerank; did you mean 'hnsw'?\n"
         "i8 | hnws | rerank\n"

@@ -103,6 +103,8 @@ int main(int argc, char** /*argv*/) {
   std::vector<vicinal::CodecCase> cases = vicinal::codec_cases();
   for (const vicinal::Metric metric : {vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine})
     cases.push_back({{vicinal::CodecKind::b1, true, true, 7}, metric});
+  for (const vicinal::Metric metric : {vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine})
+    cases.push_back({{vicinal::CodecKind::b2, true, true, 7}, metric});
   for (const vicinal::CodecCase& which : cases) {
     for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL})
       vicinal::print_digest(which, dim);

@@ -275,7 +275,7 @@ TEST(CodecCentring, MakesTheMeanItselfAnExactQuery) {
   constexpr std::size_t dim = 64;
   SampleVectors base = clustered_vectors(50, dim, 4);
   for (float& value : base.values) value += 3.0F;
-  for (const CodecKind kind : {CodecKind::i8, CodecKind::i4, CodecKind::b1}) {
+  for (const CodecKind kind : {CodecKind::i8, CodecKind::i4, CodecKind::b1, CodecKind::b2}) {
     const Codec codec = Codec::train({kind, true, true, 1}, Metric::ip, base.view());
     std::vector<float> query(codec.mean().begin(), codec.mean().end());
     for (float& value : query) value *= -2.5F;

@@ -100,6 +100,7 @@ TEST_P(KernelSet, HasANameAndEveryKernel) {
   EXPECT_NE(GetParam().bytes, nullptr);
   EXPECT_NE(GetParam().nibbles, nullptr);
   EXPECT_NE(GetParam().bits, nullptr);
+  EXPECT_NE(GetParam().quarters, nullptr);
 }
 
 TEST_P(KernelSet, FloatsHaveTheBitsOfTheContract) {
@@ -274,6 +275,42 @@ TEST_P(KernelSet, BitsHaveTheBitsOfTheContract) {
       const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
         GetParam().bits(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F, count,
                         out);
+      };
+      expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(KernelSet, QuartersHaveTheBitsOfTheContract) {
+  std::vector<std::size_t> dims = dimensions();
+  for (std::size_t lines = 3; lines <= 17; ++lines) dims.push_back(lines * 64);
+  for (const std::size_t dim : dims) {
+    for (const std::size_t gap : {0UL, 1UL, 64UL}) {
+      RandomStream random(dim, gap + 300);
+      const Array<std::int8_t> query = draw_byte_query(random, dim);
+      const std::size_t bytes = (dim + 63) / 64 * 16;
+      const Block block(bytes, gap, gap % 64);
+      std::vector<float> factors(2 * record_count);
+      for (float& factor : factors) factor = static_cast<float>(random.next_unit());
+      std::vector<float> expected;
+      for (std::size_t i = 0; i < record_count; ++i) {
+        // Twice the codes, as bytes; what lies beyond the last is multiplied with zeros, so it may be anything.
+        std::vector<std::uint8_t> record(dim);
+        for (std::size_t byte = 0; byte < bytes; ++byte) {
+          const auto four = static_cast<std::uint8_t>(random.next_below(256));
+          block.record(i)[byte] = std::byte{four};
+          for (std::size_t part = 0; part < 4; ++part) {
+            const std::size_t element = byte / 16 * 64 + part * 16 + byte % 16;
+            if (element < dim) record[element] = static_cast<std::uint8_t>(2 * (four >> (2 * part) & 3));
+          }
+        }
+        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F,
+                                          3.0F, -0.75F));
+      }
+      const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
+        GetParam().quarters(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F,
+                            count, out);
       };
       expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
       if (HasFatalFailure()) return;

@@ -22,7 +22,7 @@ inline constexpr std::array codec_choices{
     CodecChoice{"bf16", false, false, true}, CodecChoice{"e4m3", true, false, true},
     CodecChoice{"e5m2", false, false, true}, CodecChoice{"e3m4", true, false, false},
     CodecChoice{"i8", false, true, true},    CodecChoice{"i4", false, true, false},
-    CodecChoice{"b1", false, true, true},
+    CodecChoice{"b2", false, true, false},   CodecChoice{"b1", false, true, true},
 };
 
 /// A stage before the codec.

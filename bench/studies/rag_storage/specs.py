@@ -14,7 +14,7 @@ from .results import Missing, Result, result_of
 from .scoring import K, Floats, Rows
 from .tasks import Task
 
-CODECS = ("f32", "f16", "bf16", "e4m3", "e5m2", "e3m4", "i8", "i4", "b1")
+CODECS = ("f32", "f16", "bf16", "e4m3", "e5m2", "e3m4", "i8", "i4", "b2", "b1")
 FINER = ("rerank(e4m3, 3x)", "rerank(e3m4, 3x)", "rerank(f16, 3x)")
 PROJECTIONS = ("pca", "qpca", "truncate")
 
@@ -24,7 +24,7 @@ def specs() -> list[str]:
     found = [f"{codec} | flat" for codec in CODECS]
     found += [f"{codec} | flat | rerank(f16, 3x)" for codec in ("e4m3", "e5m2", "e3m4", "i8")]
     found += [f"i4 | flat | {finer}" for finer in FINER]
-    found += [f"b1 | flat | {finer.replace('3x', '10x')}" for finer in FINER]
+    found += [f"{codec} | flat | {finer.replace('3x', '10x')}" for codec in ("b2", "b1") for finer in FINER]
     for projection in PROJECTIONS:
         for kept in ("d/2", "d/4"):
             found += [f"{projection}({kept}) | {codec} | flat" for codec in ("f32", "e4m3", "i8", "i4")]
