@@ -282,14 +282,15 @@ TEST(Prediction, OrdersCodecsAndIsWhatIsMeasured) {
 }
 
 TEST(Prune, DropsWhatCostsMoreAndErrsMoreByTheMargin) {
-  const std::vector<Candidate> candidates{{"", "f32", "", 400, 0},       {"", "a", "", 100, 0.10},
-                                          {"", "b", "", 100, 0.16},      {"", "c", "", 100, 0.14},
-                                          {"", "d", "", 90, 0.30},       {"", "e", "", 200, 0.00011},
-                                          {"", "f", "", 200, 0.0000001}, {"", "g", "", 500, 0.05}};
+  const std::vector<Candidate> candidates{
+      {"", "f32", "", 400, 0},       {"", "a", "", 100, 0.10}, {"", "b", "", 100, 0.16},
+      {"", "c", "", 100, 0.14},      {"", "d", "", 90, 0.30},  {"", "e", "", 200, 0.00011},
+      {"", "f", "", 200, 0.0000001}, {"", "g", "", 500, 0.05}, {"", "h", "", 100, 0.16, 0.5}};
   std::vector<std::string> kept;
   for (const auto& candidate : prune(candidates, 1.0)) kept.push_back(candidate.codec);
-  // b errs more than a by more than the margin, c does not, d is smaller; e's and f's errors change no answer; f32 beats g.
-  EXPECT_THAT(kept, ElementsAre("f32", "a", "c", "d", "e", "f"));
+  // b errs more than a by more than the margin, c does not, nor does h beyond what moves all rows alike; d is smaller; e's and f's errors
+  // change no answer; f32 beats g.
+  EXPECT_THAT(kept, ElementsAre("f32", "a", "c", "d", "e", "f", "h"));
 }
 
 TEST(Combine, AddsRerankRowsThatHalveTheError) {

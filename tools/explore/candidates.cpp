@@ -26,9 +26,12 @@ std::vector<Candidate> combine(const std::vector<ProjectedErrors>& errors, Metri
   std::vector<Candidate> candidates;
   for (const auto& [projection, codecs] : errors) {
     for (const auto& codec : codecs) {
-      const Candidate plain{projection.stage, std::string(codec.codec.name), "",
+      const Candidate plain{projection.stage,
+                            std::string(codec.codec.name),
+                            "",
                             record_bytes(codec.codec.name, metric, projection.dim),
-                            std::sqrt(codec.squared_error)};
+                            std::sqrt(codec.squared_error),
+                            codec.common_share};
       candidates.push_back(plain);
       if (!codec.codec.coarse) continue;
       for (const auto& rows : errors.front().codecs) {
@@ -38,6 +41,7 @@ std::vector<Candidate> combine(const std::vector<ProjectedErrors>& errors, Metri
         reranked.rerank = rows.codec.name;
         reranked.bytes_per_row += record_bytes(rows.codec.name, metric, errors.front().projection.dim);
         reranked.error = error;
+        reranked.common_share = rows.common_share;
         candidates.push_back(reranked);
       }
     }
@@ -53,7 +57,7 @@ std::vector<Candidate> prune(const std::vector<Candidate>& candidates, double ga
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto beats = [&](const Candidate& other) {
       return other.bytes_per_row <= candidates[i].bytes_per_row &&
-             error(other) * prune_margin <= error(candidates[i]);
+             error(other) * prune_margin <= error(candidates[i]) * std::sqrt(1 - candidates[i].common_share);
     };
     if (i == 0 || std::none_of(candidates.begin(), candidates.end(), beats)) kept.push_back(candidates[i]);
   }

@@ -42,7 +42,8 @@ struct Candidate {
   std::string codec;
   std::string rerank;  ///< codec of the rerank rows; empty: none
   std::size_t bytes_per_row = 0;
-  double error = 0;  ///< predicted: root mean square, of a distance
+  double error = 0;         ///< predicted: root mean square, of a distance
+  double common_share = 0;  ///< of the squared error: what the rows near a query have in common
 };
 /// The spec string of a candidate with an index stage, e.g. "pca(192) | i8 | hnsw | rerank(f16, 3x)".
 std::string spec_of(const Candidate& candidate, std::string_view index, double depth);
@@ -50,6 +51,8 @@ std::string spec_of(const Candidate& candidate, std::string_view index, double d
 struct CodecError {
   CodecChoice codec;
   double squared_error = 0;  ///< of a distance
+  double common_share =
+      0;  ///< of that: what the rows near a query have in common, which moves all of them alike
 };
 struct ProjectedErrors {
   ProjectionChoice projection;
@@ -63,7 +66,9 @@ std::vector<Candidate> combine(const std::vector<ProjectedErrors>& errors, Metri
 inline constexpr double prune_margin = 1.5;
 /// Errors below this share of the gap between near neighbours change no answer and count as equal.
 inline constexpr double negligible_share = 0.002;
-/// Drops the candidates that another beats in bytes (or equals) and, by the margin, in error. The first, the reference, stays.
+/// Drops the candidates that another beats in bytes (or equals) and, by the margin, in error. Of a candidate's error only what differs
+/// between the rows near a query counts against it: the rest, which dropped dimensions cause, may change no answer. The first, the
+/// reference, stays.
 std::vector<Candidate> prune(const std::vector<Candidate>& candidates, double gap);
 
 }  // namespace vicinal::tools

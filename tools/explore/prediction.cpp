@@ -51,13 +51,13 @@ MappedSample map_sample(const PairSample& sample, const Projection* projection) 
   return mapped;
 }
 
-double squared_error(std::string_view name, const MappedSample& mapped, const PairSample& sample,
-                     const BuildControl& control) {
+CodecError error_of(const CodecChoice& choice, const MappedSample& mapped, const PairSample& sample,
+                    const BuildControl& control) {
   const std::size_t queries = sample.near.rows(), pairs = sample.near.cols(), dim = mapped.dim;
   const MatrixView<const float> rows(mapped.rows.data(), queries * pairs, dim);
-  const Codec codec = Codec::train(parse_spec(name).codec, mapped.metric, rows, control);
+  const Codec codec = Codec::train(parse_spec(choice.name).codec, mapped.metric, rows, control);
   const CodeStore codes = CodeStore::build(codec, rows, {}, control);
-  std::vector<double> squares(queries);
+  std::vector<double> squares(queries), common(queries);
   control.executor.for_each(queries, [&](std::size_t i, std::size_t) {
     PreparedQuery query;
     codec.prepare_query({mapped.queries.data() + i * dim, dim}, query);
@@ -65,13 +65,19 @@ double squared_error(std::string_view name, const MappedSample& mapped, const Pa
     std::iota(slots.begin(), slots.end(), static_cast<std::uint32_t>(i * pairs));
     std::vector<float> distances(pairs);
     codes.score(query, slots.data(), pairs, distances.data());
+    double sum = 0;
     for (std::size_t j = 0; j < pairs; ++j) {
       const double error = static_cast<double>(distances[j]) + static_cast<double>(mapped.constants[i]) -
                            static_cast<double>(sample.distances[i][j]);
+      sum += error;
       squares[i] += error * error;
     }
+    common[i] = sum * sum / static_cast<double>(pairs);
   });
-  return std::accumulate(squares.begin(), squares.end(), 0.0) / static_cast<double>(queries * pairs);
+  const double total = std::accumulate(squares.begin(), squares.end(), 0.0);
+  const double shared = std::accumulate(common.begin(), common.end(), 0.0);
+  return {choice, total / static_cast<double>(queries * pairs),
+          total > 0 ? std::min(1.0, shared / total) : 0};
 }
 
 double lost_share(const Projection& projection) {
@@ -126,8 +132,7 @@ std::vector<ProjectedErrors> predict(const PairSample& sample, bool paper, const
     }
     const MappedSample mapped = map_sample(sample, projection);
     for (const auto& codec : codec_choices) {
-      if (!paper || codec.in_paper)
-        of_one.codecs.push_back({codec, squared_error(codec.name, mapped, sample, quiet)});
+      if (!paper || codec.in_paper) of_one.codecs.push_back(error_of(codec, mapped, sample, quiet));
     }
     errors.push_back(std::move(of_one));
   }
