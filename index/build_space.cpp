@@ -5,7 +5,8 @@ namespace vicinal {
 BuildSpace::BuildSpace(const CodeStore& codes, std::span<const float> extra) : codes_(&codes), extra_(extra) {
   const Codec& codec = codes.codec();
   factors_ = codes.factors();
-  if (!codec.has_factors() || codec.metric() == Metric::l2 || is_rabitq(codec.kind())) return;
+  if (!codec.has_factors() || is_rabitq(codec.kind())) return;
+  if (codec.metric() == Metric::l2 && !codec.options().side_value) return;
   own_factors_ = Array<float>(2 * codes.size());
   for (std::size_t slot = 0; slot < codes.size(); ++slot) {
     const float scale = codes.factors()[2 * slot];

@@ -25,7 +25,7 @@ class Flat {
   explicit Flat(CodeStore codes);
 
   [[nodiscard]] std::size_t size() const { return codes_.size(); }
-  [[nodiscard]] std::size_t dim() const { return codes_.dim(); }
+  [[nodiscard]] std::size_t dim() const { return codes_.codec().input_dim(); }
   [[nodiscard]] Metric metric() const { return codes_.codec().metric(); }
   [[nodiscard]] std::size_t memory_bytes() const { return codes_.memory_bytes() + norms_.bytes(); }
   [[nodiscard]] const CodeStore& codes() const { return codes_; }

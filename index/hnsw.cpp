@@ -89,7 +89,7 @@ Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const Hn
 }
 
 std::size_t Hnsw::size() const { return state_->codes.size(); }
-std::size_t Hnsw::dim() const { return state_->codes.dim(); }
+std::size_t Hnsw::dim() const { return state_->codes.codec().input_dim(); }
 Metric Hnsw::metric() const { return state_->codes.codec().metric(); }
 const HnswOptions& Hnsw::options() const { return state_->options; }
 const CodeStore& Hnsw::codes() const { return state_->codes; }

@@ -76,9 +76,9 @@ Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32
 }
 
 // Flat or graph, over vectors of few or all dimensions.
-AnyRetriever build_inner(const Spec& spec, Metric metric, MatrixView<const float> base,
-                         const BuildControl& control) {
-  const Codec codec = Codec::train(spec.codec, metric, base, control);
+AnyRetriever build_inner(const Spec& spec, const CodecOptions& options, Metric metric,
+                         MatrixView<const float> base, const BuildControl& control) {
+  const Codec codec = Codec::train(options, metric, base, control);
   control.throw_if_stopped();
   if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index))
     return Hnsw::build(codec, base, *hnsw, control);
@@ -95,17 +95,20 @@ AnyRetriever build_mapped(const Spec& spec, Metric metric, MatrixView<const floa
                     5 * base.cols(), spec.projection.dim));
   }
   Projection projection = Projection::train(spec.projection, metric, base, queries, control);
-  Array<float> projected(checked_product(base.rows(), projection.out_dim(), "projected base"));
-  const MatrixView<float> rows(projected.data(), base.rows(), projection.out_dim());
+  CodecOptions options = spec.codec;
+  options.side_value = is_integer(options.kind) && projection.has_side_value();
+  const std::size_t columns = projection.out_dim() + (options.side_value ? 1 : 0);
+  Array<float> projected(checked_product(base.rows(), columns, "projected base"));
+  const MatrixView<float> rows(projected.data(), base.rows(), columns);
   projection.project_documents(base, rows, control);
-  AnyRetriever inner = build_inner(spec, projection.inner_metric(), rows, control);
+  AnyRetriever inner = build_inner(spec, options, projection.inner_metric(), rows, control);
   return QueryMapped(std::move(inner), std::move(projection));
 }
 
 AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
                              MatrixView<const float> queries, const BuildControl& control) {
   AnyRetriever retriever = spec.projection.kind == ProjectionKind::none
-                               ? build_inner(spec, metric, base, control)
+                               ? build_inner(spec, spec.codec, metric, base, control)
                                : build_mapped(spec, metric, base, queries, control);
   control.throw_if_stopped();
   if (!spec.rerank) return retriever;

@@ -62,10 +62,12 @@ struct ExpectedCodes {
   Metric metric;
   std::uint64_t dim;
   std::uint64_t size;
+  bool may_have_side_value = false;
 };
 
 void require_codes(const CodeStore& codes, const ExpectedCodes& expected, std::string_view prefix) {
-  const CodecOptions& stored = codes.codec().options();
+  CodecOptions stored = codes.codec().options();
+  if (expected.may_have_side_value) stored.side_value = false;
   // The other members mean something for integers only.
   const bool same =
       is_integer(expected.options.kind) ? stored == expected.options : stored.kind == expected.options.kind;
@@ -100,8 +102,9 @@ AnyRetriever load_mapped(const Container& file, const Spec& spec, const IndexMet
     throw CorruptFile(fmt::format("sections {}/ hold another projection than section {} says",
                                   projection_prefix, metadata_section));
   }
-  AnyRetriever inner =
-      load_inner(file, spec, {spec.codec, projection.inner_metric(), projection.out_dim(), metadata.size});
+  AnyRetriever inner = load_inner(file, spec,
+                                  {spec.codec, projection.inner_metric(), projection.out_dim(), metadata.size,
+                                   projection.has_side_value()});
   return QueryMapped(std::move(inner), std::move(projection));
 }
 

@@ -36,7 +36,8 @@ NeighborsView rows_from(NeighborsView out, std::size_t first, std::size_t count)
 
 QueryMapped::QueryMapped(AnyRetriever inner, Projection projection)
     : inner_(std::move(inner)), projection_(std::move(projection)) {
-  if (inner_.dim() != projection_.out_dim() || inner_.metric() != projection_.inner_metric()) {
+  const bool side = projection_.has_side_value() && inner_.dim() == projection_.out_dim() + 1;
+  if ((inner_.dim() != projection_.out_dim() && !side) || inner_.metric() != projection_.inner_metric()) {
     throw InvalidArgument(fmt::format(
         "the inner retriever has dimension {} and metric {}, the projection gives {} and {}", inner_.dim(),
         to_string(inner_.metric()), projection_.out_dim(), to_string(projection_.inner_metric())));
@@ -65,7 +66,7 @@ void QueryMapped::search_without(const VectorBatch& queries, std::span<const std
 
 void QueryMapped::search_with(Inner inner, const VectorBatch& queries, NeighborsView out,
                               const SearchControl& control) const {
-  const std::size_t dim = projection_.out_dim();
+  const std::size_t dim = inner_.dim();
   const std::size_t block =
       std::clamp<std::size_t>(most_mapped / dim, 1, std::max<std::size_t>(1, queries.size()));
   constexpr std::size_t queries_per_task = 16;
@@ -95,7 +96,8 @@ void QueryMapped::search_with(Inner inner, const VectorBatch& queries, Neighbors
   }
   if (control.stats != nullptr) {
     control.stats->add_work(work);
-    control.stats->strategy = fmt::format("{}({}) > {}", to_string(projection_.kind()), dim, work.strategy);
+    control.stats->strategy =
+        fmt::format("{}({}) > {}", to_string(projection_.kind()), projection_.out_dim(), work.strategy);
   }
 }
 

@@ -24,7 +24,7 @@ class QueryMapped {
   };
 
   QueryMapped() = default;
-  /// Throws InvalidArgument when the inner retriever's dimension or metric is not what the projection gives.
+  /// Throws InvalidArgument when the inner retriever's dimension or metric is not what the projection gives, with or without a side value.
   QueryMapped(AnyRetriever inner, Projection projection);
 
   [[nodiscard]] std::size_t size() const { return inner_.size(); }

@@ -25,9 +25,10 @@ struct CodecHeader {
   std::uint8_t centre;
   std::int16_t exponent;  // of float8, else 0
   std::uint8_t
-      split_queries;  // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
-  std::uint8_t reserved;
+      split_queries;    // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
+  std::uint8_t layout;  // of i8 and i4, 0 in the first files; with side_value_flag for a side value
 };
+constexpr std::uint8_t side_value_flag = 2;
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
 [[noreturn]] void throw_corrupt(const std::string& prefix, const std::string& reason) {
@@ -69,10 +70,11 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
   return false;
 }
 
-// Byte codes are 1 to 255 (128 + [-127, 127]), halves of bytes 1 to 15; 0 never comes out of an encoder, and of bytes it would
-// break the kernels' bound.
-bool integers_are_codes(CodecKind kind, const std::byte* records, std::size_t bytes) {
-  if (is_rabitq(kind)) return true;
+// Byte codes are 1 to 255 (128 + [-127, 127]), halves of bytes of the first layout 1 to 15; 0 never comes out of an encoder, and of
+// bytes it would break the kernels' bound.
+bool integers_are_codes(const Codec& codec, const std::byte* records, std::size_t bytes) {
+  const CodecKind kind = codec.kind();
+  if (is_rabitq(kind) || (kind == CodecKind::i4 && codec.layout() > 0)) return true;
   const auto* codes = reinterpret_cast<const std::uint8_t*>(records);
   int smallest = 255;
   for (std::size_t i = 0; i < bytes; ++i) {
@@ -86,9 +88,9 @@ bool integers_are_codes(CodecKind kind, const std::byte* records, std::size_t by
 
 CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents,
                            std::span<const std::uint32_t> order, const BuildControl& control) {
-  if (documents.cols() != codec.dim()) {
+  if (documents.cols() != codec.input_dim()) {
     throw InvalidArgument("documents have " + std::to_string(documents.cols()) +
-                          " columns, the codec has dimension " + std::to_string(codec.dim()));
+                          " columns, the codec has dimension " + std::to_string(codec.input_dim()));
   }
   const auto beyond =
       std::find_if(order.begin(), order.end(), [&](std::uint32_t row) { return row >= documents.rows(); });
@@ -125,16 +127,17 @@ void CodeStore::decode(std::size_t slot, std::span<float> out) const {
 
 void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
   const CodecOptions& options = codec_.options();
-  const CodecHeader header{size_,
-                           codec_.dim(),
-                           options.seed,
-                           static_cast<std::uint8_t>(options.kind),
-                           static_cast<std::uint8_t>(codec_.metric()),
-                           options.rotate,
-                           options.centre,
-                           static_cast<std::int16_t>(codec_.exponent()),
-                           codec_.splits_queries(),
-                           0};
+  const CodecHeader header{
+      size_,
+      codec_.dim(),
+      options.seed,
+      static_cast<std::uint8_t>(options.kind),
+      static_cast<std::uint8_t>(codec_.metric()),
+      options.rotate,
+      options.centre,
+      static_cast<std::int16_t>(codec_.exponent()),
+      codec_.splits_queries(),
+      static_cast<std::uint8_t>(codec_.layout() + (options.side_value ? side_value_flag : 0))};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
   if (codec_.has_factors()) writer.add(prefix + "/factors", factors_.span());
@@ -146,7 +149,6 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   CodecHeader header{};
   if (bytes.size() != sizeof(header)) throw_corrupt(prefix + "/codec", "wrong length");
   std::memcpy(&header, bytes.data(), sizeof(header));
-  if (header.reserved != 0) throw_corrupt(prefix + "/codec", "a reserved byte is not zero");
   if (to_string(static_cast<CodecKind>(header.kind)) == "unknown")
     throw_corrupt(prefix + "/codec", "unknown codec kind");
   if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
@@ -162,18 +164,25 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     throw_corrupt(prefix + "/codec", "size or dimension is beyond what the file can hold");
   }
   const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1,
-                             header.seed};
+                             header.seed, (header.layout & side_value_flag) != 0};
+  const int layout = header.layout & ~int{side_value_flag};
+  const bool has_layouts = options.kind == CodecKind::i8 || options.kind == CodecKind::i4;
+  if (layout > (has_layouts ? Codec::newest_layout : 0)) throw_corrupt(prefix + "/codec", "unknown layout");
+  if (options.side_value &&
+      (!is_integer(options.kind) || header.metric == static_cast<std::uint8_t>(Metric::cosine)))
+    throw_corrupt(prefix + "/codec", "a side value where there cannot be one");
   if (is_integer(options.kind) && header.dim > max_byte_dim)
     throw_corrupt(prefix + "/codec", "too many dimensions for " + std::string(to_string(options.kind)));
 
   Array<float> mean;
-  if (is_integer(options.kind) && options.centre) mean = file.array<float>(prefix + "/mean", header.dim);
+  if (is_integer(options.kind) && options.centre && !options.side_value)
+    mean = file.array<float>(prefix + "/mean", header.dim);
   for (const float v : mean.span()) {
     if (!std::isfinite(v)) throw_corrupt(prefix + "/mean", "holds a value that is not finite");
   }
   CodeStore store;
   store.codec_ = Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span(),
-                                header.exponent, header.split_queries == 1);
+                                header.exponent, header.split_queries == 1, layout);
   if (header.split_queries == 1 && !store.codec_.splits_queries())
     throw_corrupt(prefix + "/codec", "queries of this codec cannot be split");
   store.size_ = header.size;
@@ -186,12 +195,13 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     throw_corrupt(prefix + "/codes", "holds a value that is not finite");
   }
   if (store.codec_.has_factors()) {
-    if (!integers_are_codes(options.kind, store.records(), store.records_.size()))
+    if (!integers_are_codes(store.codec_, store.records(), store.records_.size()))
       throw_corrupt(prefix + "/codes", "holds a byte that is no code");
     store.factors_ = file.array<float>(prefix + "/factors", 2 * header.size);
     for (std::size_t i = 0; i < store.factors_.size(); ++i) {
       const float factor = store.factors_[i];
-      const bool any_sign = i % 2 == 1 && store.codec_.splits_queries();
+      const bool any_sign = i % 2 == 1 && (store.codec_.splits_queries() ||
+                                           (options.side_value && store.codec_.metric() == Metric::ip));
       if (!std::isfinite(factor) || (factor < 0 && !any_sign))
         throw_corrupt(prefix + "/factors", "holds a value that is negative or not finite");
     }

@@ -23,6 +23,17 @@ int Codec::kernel_exponent() const {
   return with_format(kind(), [&](auto format) { return exponent_ + 15 - Float8Traits<format()>::bias; });
 }
 
+// Puts the values of the last line of halves where the kernel meets them: low ones first, high ones from 64 on.
+void Codec::arrange_query(std::int8_t* values) const {
+  const std::size_t elements = dim_ % 128;
+  if (kind() != CodecKind::i4 || layout_ == 0 || elements == 0) return;
+  std::int8_t* const line = values + dim_ / 128 * 128;
+  const std::size_t low = std::min(elements, nibble_line_bytes(elements, layout_));
+  if (low == 64) return;
+  std::memmove(line + 64, line + low, elements - low);
+  std::memset(line + low, 0, 64 - low);
+}
+
 // Quantises a residual as encode_bytes does, to signed bytes, and sets `values_` and `shift_`.
 void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                              float& norm) const {
@@ -39,7 +50,8 @@ void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& que
     sum += code;
     squares += code * code;
   }
-  query.shift_ = zero_code(kind()) * sum;
+  query.shift_ = zero_code(kind(), layout_) * sum;
+  arrange_query(bytes);
   norm = (scale * scale) * static_cast<float>(squares);
   query.norm_ = std::sqrt(norm);
   query.step_ = scale;
@@ -67,7 +79,7 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   if (metric_ == Metric::cosine) {
     normalise(vector, scratch);
   } else {
-    std::copy(vector.begin(), vector.end(), scratch.begin());
+    std::copy_n(vector.begin(), dim_, scratch.begin());
   }
   query.weight_ = -1.0F;
   query.constant_ = metric_ == Metric::cosine ? 1.0F : 0.0F;
@@ -97,6 +109,7 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
       }
     }
   }
+  if (options_.side_value && metric_ == Metric::ip) query.offset_weight_ = vector[dim_];
   if (rotation_) rotation_->apply(scratch);
   float scale = 0;
   float norm = 0;
@@ -107,6 +120,8 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   } else {
     query.weight_ = -scale;
   }
+  if (kind() == CodecKind::i4 && layout_ == 0)
+    query.weight_ *= 0.5F;  // The kernel's codes are twice as large.
 }
 
 void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
@@ -130,12 +145,13 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
   }
   auto* values = reinterpret_cast<std::int8_t*>(query.values_.data());
   std::int32_t sum = 0;
-  for_each_code(kind(), record, dim_, [&](std::size_t j, std::int32_t code) {
+  for_each_code(*this, record, [&](std::size_t j, std::int32_t code) {
     values[j] = static_cast<std::int8_t>(code);
     sum += code;
   });
   query.offset_weight_ = 1.0F;
-  query.shift_ = zero_code(kind()) * sum;
+  arrange_query(values);
+  query.shift_ = zero_code(kind(), layout_) * sum;
   if (is_rabitq(kind())) {
     const float scale = closest_scale(record, l2_factors);
     query.weight_ = -2.0F * scale;
@@ -144,7 +160,7 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
     query.step_ = 0.0F;  // Codes are exact.
     return;
   }
-  query.weight_ = -2.0F * l2_factors[0];
+  query.weight_ = (kind() == CodecKind::i4 && layout_ == 0 ? -1.0F : -2.0F) * l2_factors[0];
   query.constant_ = l2_factors[1];
 }
 
@@ -156,7 +172,8 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
                         : kind() == CodecKind::i4 ? kernels_->nibbles
                         : kind() == CodecKind::b1 ? kernels_->bits
                                                   : kernels_->quarters;
-    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, factors, query.shift_,
+    const std::size_t elements = kind() == CodecKind::i4 ? 2 * stride_ : dim_;
+    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), elements, where, factors, query.shift_,
            query.weight_, query.constant_, query.offset_weight_, count, out);
     return;
   }

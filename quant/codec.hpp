@@ -51,6 +51,10 @@ struct CodecOptions {
   bool centre =
       true;  ///< integers only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
   std::uint64_t seed = 0;  ///< of the rotation
+  /// Integers only, not for cosine: vectors have one value more than are coded, their last. That of a document is added to its offset, so
+  /// that it counts exactly: with weight 1 for l2, for ip with the query's last value as its weight (Projection makes such vectors). They
+  /// have no mean.
+  bool side_value = false;
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
 };
@@ -86,7 +90,9 @@ class PreparedQuery {
 /// codes into values. With r the residual, the vector without the documents' mean, the offset is |decoded r|^2 for l2 and -<mean, r> for
 /// ip and cosine, where a query is split into its part along the mean, for which the offset is exact, and the rest, which is
 /// shorter and so suffers less from what the codes are off by. i8: byte b stands for (b - 128) * scale.
-/// i4: element j lies in byte j / 128 * 64 + j % 64, in its low half when j % 128 < 64; a half h stands for (h - 8) * scale.
+/// i4: element j lies in byte j / 128 * 64 + j % 64, in its low half when j % 128 < 64; a half h stands for (2 h - 15) * scale. Of the last
+/// dim % 128 elements the first half, rounded up to a multiple of 8, are low and the others high.
+/// Layout 0, as the first files had it: i8 padded to a multiple of 64 bytes, i4 to one of 64 as above with (h - 8) * scale.
 /// b1: bit j % 8 of byte j / 8 is set where element j is not negative: its signs c, 1 or -1.
 /// b2: element j lies in byte j / 64 * 16 + j % 16, in the two bits from 2 (j % 64 / 16) on; two bits b stand for c = 2 b - 3.
 /// The scale of both is |r|^2 / <r, c> and their offset for l2 |r|^2, so distances are estimates without bias; those of l2 may be below 0.
@@ -100,14 +106,19 @@ class Codec {
   static Codec train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
                      const BuildControl& control = {});
   /// As loaded from a file: `mean` is empty or dim values, `exponent` is 0 but for float8. Without `split_queries`, as files had it
-  /// before there was such a thing, offsets for ip and cosine are 0 and queries are taken whole.
+  /// before there was such a thing, offsets for ip and cosine are 0 and queries are taken whole. `layout` is 1, or 0 for what the first
+  /// files held.
   static Codec restore(const CodecOptions& options, Metric metric, std::size_t dim,
-                       std::span<const float> mean, int exponent = 0, bool split_queries = true);
+                       std::span<const float> mean, int exponent = 0, bool split_queries = true,
+                       int layout = newest_layout);
 
   [[nodiscard]] const CodecOptions& options() const { return options_; }
   [[nodiscard]] CodecKind kind() const { return options_.kind; }
   [[nodiscard]] Metric metric() const { return metric_; }
-  [[nodiscard]] std::size_t dim() const { return dim_; }
+  [[nodiscard]] std::size_t dim() const { return dim_; }  ///< values that are coded
+  /// Values of a vector and of a query: dim(), and one more with a side value.
+  [[nodiscard]] std::size_t input_dim() const { return dim_ + (options_.side_value ? 1 : 0); }
+  [[nodiscard]] int layout() const { return layout_; }          ///< of i8 and i4; of others 0
   [[nodiscard]] std::size_t stride() const { return stride_; }  ///< bytes a record
   [[nodiscard]] bool has_factors() const { return is_integer(kind()); }
   [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
@@ -117,8 +128,9 @@ class Codec {
   /// Whether offsets hold -<mean, r>: integers with a mean, for ip and cosine.
   [[nodiscard]] bool splits_queries() const { return split_queries_; }
   static constexpr int least_exponent = -180, most_exponent = 130;
+  static constexpr int newest_layout = 1;
 
-  /// Encodes one vector (dim values): writes stride() bytes and, for integers, two factors. Cosine normalises first. `scratch` has dim
+  /// Encodes one vector (input_dim() values): writes stride() bytes and, for integers, two factors. Cosine normalises first. `scratch` has dim
   /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
   void encode(std::span<const float> vector, std::byte* record, float* factors,
               std::span<float> scratch) const;
@@ -127,7 +139,7 @@ class Codec {
   void decode(const std::byte* record, const float* factors, std::span<float> out) const;
 
   /// Makes `query` ready: score() then gives distances of metric() between it and records. Throws InvalidArgument for a query
-  /// that i8 cannot hold.
+  /// that i8 cannot hold. input_dim() values.
   void prepare_query(std::span<const float> vector, PreparedQuery& query) const;
 
   /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
@@ -152,11 +164,12 @@ class Codec {
   [[nodiscard]] std::uint64_t fingerprint() const;
 
  private:
-  Codec(const CodecOptions& options, Metric metric, std::size_t dim);
+  Codec(const CodecOptions& options, Metric metric, std::size_t dim, int layout = newest_layout);
   void encode_float8(std::span<const float> source, std::byte* record) const;
   [[nodiscard]] int kernel_exponent() const;
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
   void encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const;
+  void arrange_query(std::int8_t* values) const;
   // |c|^2 of a record of RaBitQ.
   [[nodiscard]] double code_norm(const std::byte* record) const;
   // The squared cosine of a residual and its code: exact where the offset is |r|^2, else what a random rotation makes it all but surely.
@@ -178,6 +191,7 @@ class Codec {
   float mean_norm_ = 0.0F;  // |mean|^2
   bool split_queries_ = false;
   int exponent_ = 0;
+  int layout_ = 0;
   std::shared_ptr<const Rotation> rotation_;
   const Kernels* kernels_ = nullptr;
 };

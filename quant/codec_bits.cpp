@@ -121,12 +121,12 @@ void Codec::encode_quarters(std::span<const float> residual, std::byte* record, 
 double Codec::code_norm(const std::byte* record) const {
   if (kind() == CodecKind::b1) return static_cast<double>(dim_);
   std::int64_t squares = 0;
-  for_each_code(kind(), record, dim_, [&](std::size_t, std::int32_t code) { squares += code * code; });
+  for_each_code(*this, record, [&](std::size_t, std::int32_t code) { squares += code * code; });
   return static_cast<double>(squares);
 }
 
 double Codec::code_cosine_squared(const float* factors, double norm) const {
-  if (metric_ == Metric::l2) {
+  if (metric_ == Metric::l2 && !options_.side_value) {
     const auto scale = static_cast<double>(factors[0]);
     return static_cast<double>(factors[1]) / (norm * scale * scale);
   }

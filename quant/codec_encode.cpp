@@ -44,7 +44,7 @@ void Codec::encode_bytes(std::span<const float> residual, std::byte* record, flo
 
 namespace {
 
-// Codes -7 to 7 of x / scale, clipped; how far what they stand for is from x, squared; and the sums of the best scale for them.
+// Odd codes of -15 to 15 for x / scale, clipped; how far what they stand for is from x, squared; and the sums of the best scale for them.
 struct NibbleFit {
   float error = 0;
   float product = 0;  // of x and codes
@@ -58,13 +58,13 @@ struct NibbleFit {
     const std::size_t whole = x.size() / lanes * lanes;
     for (std::size_t j = 0; j < whole; j += lanes) {
       for (std::size_t lane = 0; lane < lanes; ++lane) {
-        const float code = nibble(x[j + lane], inverse);
+        const float code = value(x[j + lane], inverse);
         products[lane] += x[j + lane] * code;
         code_squares[lane] += code * code;
       }
     }
     for (std::size_t j = whole; j < x.size(); ++j) {
-      const float code = nibble(x[j], inverse);
+      const float code = value(x[j], inverse);
       products[j - whole] += x[j] * code;
       code_squares[j - whole] += code * code;
     }
@@ -73,53 +73,55 @@ struct NibbleFit {
       squares += code_squares[lane];
     }
     // |x - s c|^2 = |x|^2 - <x, c>^2 / <c, c> at the best scale s = <x, c> / <c, c>; |x|^2 is the same for all.
-    error = squares > 0 ? -(product / squares) * product : 0.0F;
+    error = -(product / squares) * product;
   }
-  static float nibble(float x, float inverse) {
+  // 0 to 15; `inverse` is half the reciprocal of the scale.
+  static std::int32_t nibble(float x, float inverse) {
     // Clipped as integers: compilers turn comparisons of floats into branches, which takes several times as long.
-    const auto code = static_cast<std::int32_t>(round_to_integer(x * inverse));
-    const std::int32_t above = code < -7 ? -7 : code;
-    return static_cast<float>(above > 7 ? 7 : above);
+    const auto code = static_cast<std::int32_t>(round_to_integer(x * inverse + 7.5F));
+    const std::int32_t above = code < 0 ? 0 : code;
+    return above > 15 ? 15 : above;
   }
+  static float value(float x, float inverse) { return static_cast<float>(2 * nibble(x, inverse) - 15); }
 };
+
+// The largest value need not be representable: with 16 steps it pays to clip a few and have finer steps for the many.
+constexpr int nibble_scales = 32;
+float nibble_inverse(int step) { return 7.5F + 0.25F * static_cast<float>(step); }
 
 }  // namespace
 
-// The largest value need not be representable: with 15 steps it pays to clip a few and have finer steps for the many. Of eight
-// step widths the best is taken, then the scale that fits its codes best.
+// Of many step widths the best is taken, then the scale that fits its codes best.
 void Codec::encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const {
+  if (layout_ == 0) throw Unsupported("i4 codes as the first files had them are read, not made");
   const float largest = require_byte_range(residual, to_string(kind()), "the vector");
   auto* bytes = reinterpret_cast<std::uint8_t*>(record);
-  std::memset(bytes, nibble_zero * 17, stride_);
+  std::memset(bytes, 0, stride_);
   factors[0] = 0;
   factors[1] = 0;
   if (largest / 7.0F <= std::numeric_limits<float>::min()) return;
   // Scaled to at most 1, so that no square overflows or vanishes.
-  constexpr std::size_t steps = 8;
   float best_inverse = 0;
   float best_error = std::numeric_limits<float>::infinity();
   const float unit = 1.0F / largest;
   for (float& value : residual) value *= unit;
-  for (std::size_t step = 0; step < steps; ++step) {
-    const float inverse = 7.0F + static_cast<float>(step);
-    const NibbleFit fit(residual, inverse);
+  for (int step = 0; step < nibble_scales; ++step) {
+    const NibbleFit fit(residual, nibble_inverse(step));
     if (fit.error < best_error) {
       best_error = fit.error;
-      best_inverse = inverse;
+      best_inverse = nibble_inverse(step);
     }
   }
   const NibbleFit fit(residual, best_inverse);
   const auto half = [&](std::size_t j) {
-    return static_cast<std::uint8_t>(static_cast<std::int32_t>(NibbleFit::nibble(residual[j], best_inverse)) +
-                                     nibble_zero);
+    return static_cast<std::uint8_t>(NibbleFit::nibble(residual[j], best_inverse));
   };
   for (std::size_t line = 0; line < dim_; line += 128, bytes += 64) {
-    const std::size_t low = std::min<std::size_t>(64, dim_ - line);
-    const std::size_t high = std::min<std::size_t>(128, dim_ - line) - low;
-    for (std::size_t j = 0; j < low; ++j)
-      bytes[j] = static_cast<std::uint8_t>(nibble_zero << 4U | half(line + j));
-    for (std::size_t j = 0; j < high; ++j)
-      bytes[j] = static_cast<std::uint8_t>(half(line + 64 + j) << 4U | (bytes[j] & 15));
+    const std::size_t elements = std::min<std::size_t>(128, dim_ - line);
+    const std::size_t low = std::min(elements, nibble_line_bytes(elements, layout_));
+    for (std::size_t j = 0; j < low; ++j) bytes[j] = half(line + j);
+    for (std::size_t j = 0; j < elements - low; ++j)
+      bytes[j] = static_cast<std::uint8_t>(half(line + low + j) << 4U | bytes[j]);
   }
   factors[0] = fit.product / fit.squares * largest;
   factors[1] = metric_ == Metric::l2 ? residual_norm(record, factors[0]) : 0.0F;
@@ -148,7 +150,7 @@ void Codec::encode_float8(std::span<const float> source, std::byte* record) cons
 
 void Codec::encode(std::span<const float> vector, std::byte* record, float* factors,
                    std::span<float> scratch) const {
-  std::span<const float> source = vector;
+  std::span<const float> source = vector.first(dim_);
   if (metric_ == Metric::cosine) {
     normalise(vector, scratch);
     source = scratch;
@@ -190,7 +192,11 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
       } else {
         encode_nibbles(scratch, record, factors);
       }
-      if (metric_ != Metric::l2) factors[1] = 0.0F - along_mean;  // Never -0.
+      if (options_.side_value) {
+        factors[1] = (metric_ == Metric::l2 ? factors[1] : 0.0F) + vector[dim_];
+      } else if (metric_ != Metric::l2) {
+        factors[1] = 0.0F - along_mean;  // Never -0.
+      }
       return;
     }
   }
@@ -224,7 +230,7 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
     case CodecKind::b1:
     case CodecKind::b2: {
       const float scale = is_rabitq(kind()) ? closest_scale(record, factors) : factors[0];
-      for_each_code(kind(), record, dim_,
+      for_each_code(*this, record,
                     [&](std::size_t j, std::int32_t code) { out[j] = static_cast<float>(code) * scale; });
       if (rotation_) rotation_->apply_inverse(out);
       if (!mean_.empty()) {
@@ -237,7 +243,7 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
 
 float Codec::residual_norm(const std::byte* record, float scale) const noexcept {
   std::int64_t squares = 0;
-  for_each_code(kind(), record, dim_, [&](std::size_t, std::int32_t code) { squares += code * code; });
+  for_each_code(*this, record, [&](std::size_t, std::int32_t code) { squares += code * code; });
   return (scale * scale) * static_cast<float>(squares);
 }
 

@@ -15,14 +15,13 @@
 namespace vicinal {
 
 inline constexpr std::int32_t byte_zero = 128;  // the byte that stands for 0
-inline constexpr std::int32_t nibble_zero = 8;  // and the half of a byte
-// What the kernels subtract from a code, or from twice a code of RaBitQ.
-constexpr std::int32_t zero_code(CodecKind kind) {
+// What stands for 0 among what the kernels sum: codes of i8, twice the codes of the others.
+constexpr std::int32_t zero_code(CodecKind kind, int layout) {
   switch (kind) {
     case CodecKind::i8: return byte_zero;
     case CodecKind::b1: return 1;
     case CodecKind::b2: return 3;
-    default: return nibble_zero;
+    default: return layout == 0 ? 16 : 15;
   }
 }
 inline constexpr float largest_code = 127.0F;
@@ -58,9 +57,16 @@ decltype(auto) with_format(CodecKind kind, Body body) {
   }
 }
 
+// Bytes of the last line of halves, which holds `elements` of them, at most 128.
+constexpr std::size_t nibble_line_bytes(std::size_t elements, int layout) {
+  return layout == 0 ? 64 : (elements + 15) / 16 * 8;
+}
+
 // Calls body(j, code) for every element of a record of integers. The kind is looked at once, not per element.
 template <class Body>
-void for_each_code(CodecKind kind, const std::byte* record, std::size_t dim, Body body) {
+void for_each_code(const Codec& codec, const std::byte* record, Body body) {
+  const CodecKind kind = codec.kind();
+  const std::size_t dim = codec.dim();
   if (kind == CodecKind::i8) {
     for (std::size_t j = 0; j < dim; ++j) body(j, std::to_integer<std::int32_t>(record[j]) - byte_zero);
     return;
@@ -77,13 +83,14 @@ void for_each_code(CodecKind kind, const std::byte* record, std::size_t dim, Bod
     }
     return;
   }
+  const auto value = [&](std::int32_t half) { return codec.layout() == 0 ? half - 8 : 2 * half - 15; };
   for (std::size_t line = 0; line < dim; line += 128, record += 64) {
-    const std::size_t count = std::min<std::size_t>(64, dim - line);
-    for (std::size_t j = 0; j < count; ++j)
-      body(line + j, (std::to_integer<std::int32_t>(record[j]) & 15) - nibble_zero);
-    const std::size_t rest = std::min<std::size_t>(128, dim - line) - count;
-    for (std::size_t j = 0; j < rest; ++j)
-      body(line + 64 + j, (std::to_integer<std::int32_t>(record[j]) >> 4) - nibble_zero);
+    const std::size_t elements = std::min<std::size_t>(128, dim - line);
+    const std::size_t low = std::min(elements, nibble_line_bytes(elements, codec.layout()));
+    for (std::size_t j = 0; j < low; ++j)
+      body(line + j, value(std::to_integer<std::int32_t>(record[j]) & 15));
+    for (std::size_t j = 0; j < elements - low; ++j)
+      body(line + low + j, value(std::to_integer<std::int32_t>(record[j]) >> 4));
   }
 }
 

@@ -119,15 +119,23 @@ void normalise(std::span<const float> vector, std::span<float> out) {
     out[j] = static_cast<float>(static_cast<double>(vector[j]) / length);
 }
 
-Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
+Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim, int layout)
     : options_(options), metric_(metric), dim_(dim), kernels_(&kernels()) {
   if (dim == 0) throw InvalidArgument("vectors have 0 dimensions, expected at least 1");
+  if (options.side_value && (!is_integer(options.kind) || metric == Metric::cosine)) {
+    throw InvalidArgument("codec " + std::string(to_string(options.kind)) + " with metric " +
+                          std::string(to_string(metric)) +
+                          " takes no side value, expected integers and l2 or ip");
+  }
+  if (options.kind == CodecKind::i8 || options.kind == CodecKind::i4) layout_ = layout;
   switch (options.kind) {
     case CodecKind::f32: stride_ = dim * sizeof(float); break;
     case CodecKind::f16:
     case CodecKind::bf16: stride_ = dim * sizeof(std::uint16_t); break;
-    case CodecKind::i8: stride_ = padded(dim, 64); break;
-    case CodecKind::i4: stride_ = padded(dim, 128) / 2; break;
+    case CodecKind::i8: stride_ = padded(dim, layout == 0 ? 64 : 8); break;
+    case CodecKind::i4:
+      stride_ = dim / 128 * 64 + (dim % 128 == 0 ? 0 : nibble_line_bytes(dim % 128, layout));
+      break;
     case CodecKind::b1: stride_ = padded(dim, 64) / 8; break;
     case CodecKind::b2: stride_ = padded(dim, 64) / 4; break;
     case CodecKind::e4m3:
@@ -144,8 +152,9 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim)
 
 Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
                    const BuildControl& control) {
-  Codec codec(options, metric, documents.cols());
-  if (is_integer(options.kind) && options.centre) {
+  const std::size_t sides = options.side_value ? 1 : 0;
+  Codec codec(options, metric, std::max(documents.cols(), sides) - sides);
+  if (is_integer(options.kind) && options.centre && !options.side_value) {
     codec.set_mean(documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control), true);
   }
   if (is_float8(options.kind))
@@ -154,11 +163,16 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
 }
 
 Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean,
-                     int exponent, bool split_queries) {
-  Codec codec(options, metric, dim);
-  if (mean.size() != (is_integer(options.kind) && options.centre ? dim : 0)) {
+                     int exponent, bool split_queries, int layout) {
+  Codec codec(options, metric, dim, layout);
+  const std::size_t expected = is_integer(options.kind) && options.centre && !options.side_value ? dim : 0;
+  if (mean.size() != expected) {
     throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
-                          std::to_string(dim));
+                          std::to_string(expected));
+  }
+  if (layout < 0 || layout > newest_layout) {
+    throw InvalidArgument("codec layout is " + std::to_string(layout) + ", expected 0 to " +
+                          std::to_string(newest_layout));
   }
   if (exponent < least_exponent || exponent > most_exponent || (exponent != 0 && !is_float8(options.kind))) {
     throw InvalidArgument("codec " + std::string(to_string(options.kind)) + " has exponent " +
@@ -198,6 +212,7 @@ std::uint64_t Codec::fingerprint() const {
     mix(options_.rotate ? 1 : 0);
     mix(options_.rotate ? options_.seed : 0);
     mix(split_queries_ ? 1 : 0);
+    mix(static_cast<std::uint64_t>(layout_) + (options_.side_value ? 2 : 0));
     for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));
   }
   return hash;

@@ -23,7 +23,7 @@ struct Records {
 /// multiply-add); the lanes are then folded 32 -> 16 -> ... -> 1. Integer sums are exact.
 ///
 /// `query` has `dim` values padded with zeros to a multiple of 32 (floats) or 64 (bytes); 64-byte aligned. Records may be
-/// unaligned; float records are read up to `dim` values exactly, byte records up to the next multiple of 64 bytes.
+/// unaligned; float and byte records are read up to `dim` values exactly.
 struct Kernels {
   using FloatKernel = void (*)(const float* query, std::size_t dim, const Records& records, std::size_t count,
                                float* out);
@@ -42,8 +42,9 @@ struct Kernels {
   FloatKernel dot_e5m2 = nullptr, l2_e5m2 = nullptr;
   FloatKernel dot_e3m4 = nullptr, l2_e3m4 = nullptr;
   ByteKernel bytes = nullptr;
-  /// As bytes, for records of half a byte: byte b of a 64-byte line holds element b of the line's 128 in its low half and element
-  /// b + 64 in its high half. The query is padded to a multiple of 128, records are read up to whole lines.
+  /// As bytes with twice the dot, for records of dim / 2 bytes of two halves each: byte b of a 64-byte line is multiplied with value b of the
+  /// query's line of 128 in its low half and value b + 64 in its high half, also of the last line, which may have fewer bytes. The query is
+  /// padded to a multiple of 128; dim is even.
   ByteKernel nibbles = nullptr;
   /// As bytes with twice the dot, which is the exact sum of query[j] over the set bits of the record: bit j % 8 of byte j / 8, read up
   /// to the next multiple of 8 bytes.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
@@ -17,6 +19,14 @@ constexpr double least_variance = 0x1.0p-20;
 
 Records rows_of(const Array<float>& matrix, std::size_t columns) {
   return {reinterpret_cast<const std::byte*>(matrix.data()), columns * sizeof(float), nullptr};
+}
+
+double product(std::span<const float> a, std::span<const float> b) {
+  // Sums side by side, folded in order: the same bits everywhere, and no addition waits for the one before.
+  double sums[8] = {};
+  for (std::size_t j = 0; j < a.size(); ++j)
+    sums[j % 8] += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
 // `query` is padded and aligned as kernels want it.
@@ -63,6 +73,22 @@ Projection::Projection(const ProjectionOptions& options, Metric metric, std::siz
     throw InvalidArgument(name + " takes vectors of at most " + std::to_string(most_trained_dim) +
                           " dimensions, got " + std::to_string(in_dim));
   }
+  set_mean(parts_.mean);
+}
+
+void Projection::set_mean(Array<float> mean) {
+  parts_.mean = std::move(mean);
+  mean_norm_ = static_cast<float>(product(parts_.mean.span(), parts_.mean.span()));
+}
+
+void Projection::require_out(std::size_t columns, const char* what) const {
+  if (columns != out_dim() + 1 || !has_side_value()) require_size(columns, out_dim(), what);
+}
+
+// Of a document that was centred and projected.
+float Projection::side_value(std::span<const float> centred, std::span<const float> projected) const {
+  if (metric_ != Metric::l2) return static_cast<float>(0.0 - product(mean(), centred));
+  return static_cast<float>(std::max(0.0, product(centred, centred) - product(projected, projected)));
 }
 
 Projection Projection::restore(const ProjectionOptions& options, Metric metric, std::size_t in_dim,
@@ -138,7 +164,8 @@ void Projection::project_document(std::span<const float> vector, std::span<float
 
 void Projection::project_documents(MatrixView<const float> vectors, MatrixView<float> out,
                                    const BuildControl& control) const {
-  if (vectors.cols() != in_dim() || out.cols() != out_dim() || out.rows() != vectors.rows()) {
+  const bool side = has_side_value() && out.cols() == out_dim() + 1;
+  if (vectors.cols() != in_dim() || (out.cols() != out_dim() && !side) || out.rows() != vectors.rows()) {
     throw InvalidArgument("vectors are " + std::to_string(vectors.rows()) + " x " +
                           std::to_string(vectors.cols()) + ", projected ones " + std::to_string(out.rows()) +
                           " x " + std::to_string(out.cols()) + ", the projection is from " +
@@ -158,6 +185,10 @@ void Projection::project_documents(MatrixView<const float> vectors, MatrixView<f
     for (std::size_t i = 0; i < out_dim(); ++i) {
       kernels().dot_f32(directions.data() + i * width, in_dim(), rows_of(prepared, in_dim()), count, found);
       for (std::size_t r = 0; r < count; ++r) out.row_data(first + r)[i] = found[r];
+    }
+    for (std::size_t r = 0; side && r < count; ++r) {
+      out.row_data(first + r)[out_dim()] =
+          side_value(prepared.span().subspan(r * in_dim(), in_dim()), out[first + r].first(out_dim()));
     }
   };
   control.executor.for_each((vectors.rows() + rows_per_task - 1) / rows_per_task,
@@ -192,7 +223,8 @@ float Projection::project_query(std::span<const float> vector, std::span<float> 
 float Projection::project_query(std::span<const float> vector, std::span<float> out,
                                 Array<float>& scratch) const {
   require_size(vector.size(), in_dim(), "query");
-  require_size(out.size(), out_dim(), "projected query");
+  require_out(out.size(), "projected query");
+  const bool side = out.size() == out_dim() + 1;
   if (!has_matrix()) {
     project_document(vector, out);
     return metric_ == Metric::cosine ? 1.0F : 0.0F;
@@ -208,18 +240,26 @@ float Projection::project_query(std::span<const float> vector, std::span<float> 
   } else {
     std::copy(vector.begin(), vector.end(), query.begin());
   }
+  float constant = metric_ == Metric::cosine ? 1.0F : 0.0F;
+  if (!options_.whiten && metric_ != Metric::l2) {
+    const float along_mean = dot(query.data(), mean());
+    constant -= along_mean;
+    if (side) {
+      const float part = mean_norm_ > 0 ? along_mean / mean_norm_ : 0.0F;
+      out[out_dim()] = std::isfinite(part) ? part : 0.0F;
+      for (std::size_t j = 0; j < query.size(); ++j) query[j] -= out[out_dim()] * parts_.mean[j];
+    }
+  }
   const Array<float>& matrix = parts_.queries.empty() ? parts_.documents : parts_.queries;
   kernels().dot_f32(query.data(), in_dim(), rows_of(matrix, in_dim()), out_dim(), out.data());
-  float constant = metric_ == Metric::cosine ? 1.0F : 0.0F;
-  if (!options_.whiten) {
-    if (metric_ != Metric::l2) {
-      constant -= dot(query.data(), mean());
+  if (!options_.whiten && metric_ == Metric::l2) {
+    const std::span<const float> kept = out.first(out_dim());
+    const double lost = std::max(0.0, product(query, query) - product(kept, kept));
+    if (side) {
+      out[out_dim()] = 1.0F;
+      constant = static_cast<float>(lost);
     } else if (out_dim() < in_dim()) {
-      double kept = 0;
-      for (const float v : out) kept += static_cast<double>(v) * static_cast<double>(v);
-      double whole = 0;
-      for (const float v : query) whole += static_cast<double>(v) * static_cast<double>(v);
-      constant = static_cast<float>(std::max(0.0, whole - kept) + lost_energy());
+      constant = static_cast<float>(lost + lost_energy());
     }
   }
   if (!all_finite(out) || !std::isfinite(constant))

@@ -49,6 +49,11 @@ struct ProjectionOptions {
 ///              K is (1 - r) K + r trace(K) / d with r = d / (10 m), kept within 0.001 and 1: few queries give plain pca
 ///   truncate   a prefix, nothing is subtracted. Cosine compares prefixes: each is scaled to length 1
 ///
+/// pca without whitening can give one value more, the side value, for codecs that take one (CodecOptions::side_value), of what the
+/// kept dimensions do not say and which is then exact: for l2 the squared length of what a document loses; for ip and cosine
+/// -<mean, x - mean>, whose weight is the query's part a along the mean: <q, x - mean> = a <mean, x - mean> + <q - a mean, x - mean>, and
+/// only the rest of the query is projected.
+///
 /// Cosine scales vectors to length 1 first. The matrices are a function of the data and the options, the same bits on every
 /// instruction set and for any number of threads (docs/numerics.md).
 class Projection {
@@ -87,6 +92,8 @@ class Projection {
   /// Of distances between mapped vectors: l2 for l2, else ip.
   [[nodiscard]] Metric inner_metric() const { return metric_ == Metric::l2 ? Metric::l2 : Metric::ip; }
   [[nodiscard]] std::span<const float> mean() const { return parts_.mean.span(); }
+  /// Whether a side value can be had.
+  [[nodiscard]] bool has_side_value() const { return kind() == ProjectionKind::pca && !options_.whiten; }
   [[nodiscard]] std::size_t memory_bytes() const;
 
   /// pca: the in_dim() eigenvalues of the documents' covariance, descending; query_pca: those of K^1/2 S K^1/2. The sum of those
@@ -97,15 +104,15 @@ class Projection {
   /// The same training with fewer dimensions kept: equal to train() with that dim. Throws InvalidArgument unless 0 < dim <= out_dim().
   [[nodiscard]] Projection truncated_to(std::size_t dim) const;
 
-  /// in_dim() values to out_dim().
+  /// in_dim() values to out_dim(), or to one more, the last of them the side value: Here and below the size of `out` chooses.
   void project_document(std::span<const float> vector, std::span<float> out) const;
   /// All rows, on control.executor. The same bits as row by row. Throws Cancelled.
   void project_documents(MatrixView<const float> vectors, MatrixView<float> out,
                          const BuildControl& control = {}) const;
 
   /// Returns what is to be added to distances of inner_metric() between `out` and projected documents so that they estimate those of
-  /// metric(): minus <q, mean> for ip, 1 less that for cosine; for l2 the squared length of the part of q that is lost and the
-  /// documents' expected one, which makes the estimate unbiased. It is the same for all documents, so it changes no order. For whitened
+  /// metric(): minus <q, mean> for ip, 1 less that for cosine; for l2 the squared length of the part of q that is lost and, without side
+  /// values, the documents' expected one, which makes the estimate unbiased. It is the same for all documents, so it changes no order. For whitened
   /// vectors and truncated ones 0 (cosine: 1). Throws InvalidArgument when the result is not finite.
   float project_query(std::span<const float> vector, std::span<float> out) const;
   /// With scratch of the caller's that calls may share, one at a time: allocates only when it is too small.
@@ -121,11 +128,15 @@ class Projection {
   }
   [[nodiscard]] double variance(std::size_t direction) const;
   void prepare_document(std::span<const float> vector, std::span<float> out) const;
+  [[nodiscard]] float side_value(std::span<const float> centred, std::span<const float> projected) const;
+  void set_mean(Array<float> mean);
+  void require_out(std::size_t columns, const char* what) const;
 
   ProjectionOptions options_;
   Metric metric_ = Metric::l2;
   std::size_t in_dim_ = 0;
   Parts parts_;
+  float mean_norm_ = 0;  // |mean|^2
 };
 
 }  // namespace vicinal

@@ -67,7 +67,7 @@ Projection Projection::train(const ProjectionOptions& options, Metric metric,
   const TrainingRows rows{documents, metric == Metric::cosine, "documents"};
   ColumnRange range = column_range(rows, control);
   Array<double> covariance = second_moments(rows, range, range.mean.span(), control);
-  projection.parts_.mean = range.mean;
+  projection.set_mean(range.mean);
   if (!for_queries) {
     SymmetricEigen eigen = symmetric_eigen(std::move(covariance), dim, control);
     projection.parts_.spectrum = spectrum_of(eigen);

@@ -33,21 +33,25 @@ HWY_INLINE void add_products(const std::int8_t* query, Stored stored, SumVector&
 
 struct Bytes {
   static constexpr std::size_t elements = 64, bytes = 64;  // of a line
+  static constexpr bool cut = true;                        // The last line may have fewer bytes.
   static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
                              SumVector& high) {
     for (std::size_t at = 0; at < bytes; at += wide_lanes)
       add_products(query + at, hn::LoadU(hn::Rebind<std::uint8_t, Wide>(), line + at), low, high);
   }
 };
+// Twice the halves.
 struct Nibbles {
   static constexpr std::size_t elements = 128, bytes = 64;
+  static constexpr bool cut = true;
   static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
                              SumVector& high) {
     const hn::Rebind<std::uint8_t, Wide> d8;
     for (std::size_t at = 0; at < bytes; at += wide_lanes) {
       const auto both = hn::LoadU(d8, line + at);
-      add_products(query + at, hn::And(both, hn::Set(d8, 15)), low, high);
-      add_products(query + at + 64, hn::ShiftRight<4>(both), low, high);
+      const auto mask = hn::Set(d8, 30);
+      add_products(query + at, hn::And(hn::Add(both, both), mask), low, high);
+      add_products(query + at + 64, hn::And(hn::ShiftRight<3>(both), mask), low, high);
     }
   }
 };
@@ -55,6 +59,7 @@ struct Nibbles {
 // Bits choose which values of the query are summed, twice.
 struct Bits {
   static constexpr std::size_t elements = 64, bytes = 8;
+  static constexpr bool cut = false;
   static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
                              SumVector& high) {
     std::uint8_t bits[16] = {};  // Loading a mask reads 8 bytes from wherever it begins.
@@ -71,6 +76,7 @@ struct Bits {
 // Twice the codes as bytes.
 struct Quarters {
   static constexpr std::size_t elements = 64, bytes = 16;
+  static constexpr bool cut = false;
   static HWY_INLINE void add(const std::int8_t* query, const std::uint8_t* line, SumVector& low,
                              SumVector& high) {
     const hn::CappedTag<std::uint8_t, bytes> d;
@@ -91,18 +97,24 @@ template <class Type>
 void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
                     std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
                     float* out) {
-  const std::size_t lines = (dim + Type::elements - 1) / Type::elements;
+  const std::size_t lines = Type::cut ? dim / Type::elements : (dim + Type::elements - 1) / Type::elements;
+  const std::size_t rest = Type::cut ? dim % Type::elements * Type::bytes / Type::elements : 0;
   constexpr std::size_t ahead = 4;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     if (records.ids != nullptr && i + ahead < count) {
-      prefetch(records.base + records.stride * records.ids[i + ahead], lines * Type::bytes);
+      prefetch(records.base + records.stride * records.ids[i + ahead], lines * Type::bytes + rest);
     }
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     SumVector low = hn::Zero(WideSum());
     SumVector high = hn::Zero(WideSum());
     for (std::size_t line = 0; line < lines; ++line)
       Type::add(query + line * Type::elements, bytes + line * Type::bytes, low, high);
+    if (rest != 0) {
+      HWY_ALIGN std::uint8_t last[Type::bytes] = {};
+      std::memcpy(last, bytes + lines * Type::bytes, rest);
+      Type::add(query + lines * Type::elements, last, low, high);
+    }
     const std::int32_t dot = hn::GetLane(hn::SumOfLanes(WideSum(), hn::Add(low, high))) - shift;
     out[i] = (constant + offset_weight * factors[2 * record + 1]) +
              (weight * factors[2 * record]) * static_cast<float>(dot);

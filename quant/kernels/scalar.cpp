@@ -37,28 +37,39 @@ float shifted_f8(std::uint8_t code) {
 
 std::int32_t byte_at(const std::uint8_t* record, std::size_t j) { return record[j]; }
 
-std::int32_t nibble_at(const std::uint8_t* record, std::size_t j) {
-  const std::int32_t both = record[j / 128 * 64 + j % 64];
-  return j % 128 < 64 ? both & 15 : both >> 4;
-}
-
 std::int32_t bit_at(const std::uint8_t* record, std::size_t j) { return 2 * (record[j / 8] >> (j % 8) & 1); }
 
 std::int32_t quarter_at(const std::uint8_t* record, std::size_t j) {
   return 2 * (record[j / 64 * 16 + j % 16] >> (j % 64 / 16 * 2) & 3);
 }
 
+using Dot = std::int32_t (*)(const std::int8_t* query, std::size_t dim, const std::uint8_t* record);
+
 template <std::int32_t (*code_at)(const std::uint8_t*, std::size_t)>
+std::int32_t dot_of(const std::int8_t* query, std::size_t dim, const std::uint8_t* record) {
+  std::int32_t dot = 0;
+  for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * code_at(record, j);
+  return dot;
+}
+
+std::int32_t nibble_dot(const std::int8_t* query, std::size_t dim, const std::uint8_t* record) {
+  std::int32_t dot = 0;
+  for (std::size_t b = 0; b < dim / 2; ++b) {
+    const std::int8_t* const values = query + b / 64 * 128 + b % 64;
+    dot += std::int32_t{values[0]} * (record[b] & 15) + std::int32_t{values[64]} * (record[b] >> 4);
+  }
+  return 2 * dot;
+}
+
+template <Dot dot>
 void score_integers(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
                     std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
                     float* out) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
-    std::int32_t dot = 0;
-    for (std::size_t j = 0; j < dim; ++j) dot += std::int32_t{query[j]} * code_at(bytes, j);
     out[i] = (constant + offset_weight * factors[2 * record + 1]) +
-             (weight * factors[2 * record]) * static_cast<float>(dot - shift);
+             (weight * factors[2 * record]) * static_cast<float>(dot(query, dim, bytes) - shift);
   }
 }
 
@@ -78,10 +89,10 @@ Kernels scalar_kernels() {
           .l2_e5m2 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e5m2>, true>,
           .dot_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, false>,
           .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
-          .bytes = &score_integers<byte_at>,
-          .nibbles = &score_integers<nibble_at>,
-          .bits = &score_integers<bit_at>,
-          .quarters = &score_integers<quarter_at>};
+          .bytes = &score_integers<dot_of<byte_at>>,
+          .nibbles = &score_integers<nibble_dot>,
+          .bits = &score_integers<dot_of<bit_at>>,
+          .quarters = &score_integers<dot_of<quarter_at>>};
 }
 
 }  // namespace vicinal

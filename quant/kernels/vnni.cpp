@@ -27,7 +27,8 @@ VICINAL_VNNI inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
 
 struct Arguments {
   const std::int8_t* query;
-  std::size_t lines;  // of 64 bytes
+  std::size_t lines;  // whole ones
+  __mmask64 rest;     // bytes of the last line, which is not whole
   Records records;
   const float* factors;
   std::int32_t shift;
@@ -48,7 +49,18 @@ VICINAL_VNNI inline std::size_t number(const Arguments& a, std::size_t i) {
   return a.records.ids == nullptr ? i : a.records.ids[i];
 }
 
-// The products of one line of a record.
+// The products of one line of a record that has 64 bytes.
+template <Form form>
+VICINAL_VNNI inline __m512i add_bytes(__m512i sum, __m512i codes, const std::int8_t* query) {
+  const __m512i first = _mm512_load_si512(query);
+  if constexpr (form == Form::bytes) return _mm512_dpbusd_epi32(sum, codes, first);
+  const __m512i mask = _mm512_set1_epi8(15);
+  const __m512i low = _mm512_and_si512(codes, mask);
+  const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask);
+  return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, low, first), high, _mm512_load_si512(query + 64));
+}
+
+// The products of one line.
 template <Form form>
 VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const std::int8_t* query) {
   const __m512i first = _mm512_load_si512(query);
@@ -63,19 +75,16 @@ VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const s
     const __m512i four = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line)));
     const __m512i codes = _mm512_and_si512(_mm512_rorv_epi32(four, turns), _mm512_set1_epi8(6));
     return _mm512_dpbusd_epi32(sum, codes, first);
-  } else if constexpr (form == Form::bytes) {
-    return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(line), first);
   } else {
-    const __m512i codes = _mm512_loadu_si512(line);
-    const __m512i mask = _mm512_set1_epi8(15);
-    const __m512i low = _mm512_and_si512(codes, mask);
-    const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask);
-    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, low, first), high, _mm512_load_si512(query + 64));
+    return add_bytes<form>(sum, _mm512_loadu_si512(line), query);
   }
 }
 
+template <Form form>
+constexpr bool cut = form == Form::bytes || form == Form::nibbles;  // The last line may have fewer bytes.
+
 // Scores `count` records, four side by side. With `fixed_lines` the query stays in registers; 0 takes the count from `a`.
-template <std::size_t fixed_lines, Form form>
+template <std::size_t fixed_lines, Form form, bool has_rest>
 VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
   const __m128 weight = _mm_set1_ps(a.weight);
@@ -92,7 +101,8 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
     }
     if (a.records.ids != nullptr) {
       for (std::size_t next = i + 4; next < i + 8 && next < count; ++next) {
-        prefetch(a.records.base + a.records.stride * a.records.ids[next], lines * bytes_of(form));
+        prefetch(a.records.base + a.records.stride * a.records.ids[next],
+                 (lines + (has_rest ? 1 : 0)) * bytes_of(form));
       }
     }
     __m512i s0 = _mm512_setzero_si512();
@@ -106,8 +116,18 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
       s2 = add_line<form>(s2, at[2] + line * bytes_of(form), values);
       s3 = add_line<form>(s3, at[3] + line * bytes_of(form), values);
     }
+    if constexpr (has_rest) {
+      const std::int8_t* const values = a.query + lines * elements_of(form);
+      const auto rest = [&](std::size_t m) VICINAL_VNNI {
+        return _mm512_maskz_loadu_epi8(a.rest, at[m] + lines * bytes_of(form));
+      };
+      s0 = add_bytes<form>(s0, rest(0), values);
+      s1 = add_bytes<form>(s1, rest(1), values);
+      s2 = add_bytes<form>(s2, rest(2), values);
+      s3 = add_bytes<form>(s3, rest(3), values);
+    }
     __m128i sums = fold4(s0, s1, s2, s3);
-    if constexpr (form == Form::bits) sums = _mm_add_epi32(sums, sums);
+    if constexpr (form == Form::bits || form == Form::nibbles) sums = _mm_add_epi32(sums, sums);
     const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, shift));
     const auto pair = [&](std::size_t m) VICINAL_VNNI {
       return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m])));
@@ -126,26 +146,36 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   }
 }
 
+template <Form form, bool has_rest>
+void score_lines(const Arguments& a, std::size_t count, float* out) {
+  switch (a.lines) {
+    case 1: return score<1, form, has_rest>(a, count, out);
+    case 2: return score<2, form, has_rest>(a, count, out);
+    case 3: return score<3, form, has_rest>(a, count, out);
+    case 4: return score<4, form, has_rest>(a, count, out);
+    case 6: return score<6, form, has_rest>(a, count, out);
+    case 8: return score<8, form, has_rest>(a, count, out);
+    case 12: return score<12, form, has_rest>(a, count, out);
+    case 13: return score<13, form, has_rest>(a, count, out);
+    case 16: return score<16, form, has_rest>(a, count, out);
+    default: return score<0, form, has_rest>(a, count, out);
+  }
+}
+
 template <Form form>
 void score_vnni(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
                 std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
                 float* out) {
   if (count == 0) return;
   constexpr std::size_t elements = elements_of(form);
-  const Arguments a{query,        (dim + elements - 1) / elements, records, factors, shift, weight, constant,
-                    offset_weight};
-  switch (a.lines) {
-    case 1: return score<1, form>(a, count, out);
-    case 2: return score<2, form>(a, count, out);
-    case 3: return score<3, form>(a, count, out);
-    case 4: return score<4, form>(a, count, out);
-    case 6: return score<6, form>(a, count, out);
-    case 8: return score<8, form>(a, count, out);
-    case 12: return score<12, form>(a, count, out);
-    case 13: return score<13, form>(a, count, out);
-    case 16: return score<16, form>(a, count, out);
-    default: return score<0, form>(a, count, out);
+  const std::size_t rest = cut<form> ? dim % elements * bytes_of(form) / elements : 0;
+  const std::size_t lines = cut<form> ? dim / elements : (dim + elements - 1) / elements;
+  const __mmask64 mask = (__mmask64{1} << rest) - 1;
+  const Arguments a{query, lines, mask, records, factors, shift, weight, constant, offset_weight};
+  if constexpr (cut<form>) {
+    if (rest != 0) return score_lines<form, true>(a, count, out);
   }
+  score_lines<form, false>(a, count, out);
 }
 
 }  // namespace

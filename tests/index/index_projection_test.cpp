@@ -105,7 +105,7 @@ TEST_F(IndexProjection, IsMadeOfTheStagesOfTheSpec) {
   EXPECT_EQ(reranked->rows().codec().metric(), Metric::cosine);
   const auto* mapped = reranked->inner().get_if<QueryMapped>();
   ASSERT_NE(mapped, nullptr);
-  EXPECT_EQ(mapped->inner().dim(), 4U);
+  EXPECT_EQ(mapped->inner().dim(), 4U + 1) << "the side value";
   EXPECT_EQ(mapped->inner().metric(), Metric::ip);
   EXPECT_EQ(mapped->memory_bytes(), mapped->inner().memory_bytes() + mapped->projection().memory_bytes());
   EXPECT_GE(mapped->projection().memory_bytes(), 4 * dim * sizeof(float));

@@ -234,7 +234,7 @@ TEST(SpecExplain, NamesEveryStageAndItsBytes) {
   const std::string text = explain(parse_spec("i8 | hnsw(m=16) | rerank(f16, 4x)"), 100);
   EXPECT_THAT(
       text,
-      HasSubstr("i8: one byte a dimension and a scale per vector; 136 bytes a vector"));  // 128 + two floats
+      HasSubstr("i8: one byte a dimension and a scale per vector; 112 bytes a vector"));  // 104 + two floats
   EXPECT_THAT(text, HasSubstr("m=16: 32 links a vector"));
   EXPECT_THAT(text, HasSubstr("efc=200"));
   EXPECT_THAT(text, HasSubstr("f16: 16-bit floats (IEEE binary16); 200 bytes a vector"));

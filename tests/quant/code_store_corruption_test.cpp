@@ -31,7 +31,7 @@ constexpr std::size_t rotate_at = 26;
 constexpr std::size_t centre_at = 27;
 constexpr std::size_t exponent_at = 28;
 constexpr std::size_t split_at = 30;
-constexpr std::size_t reserved_at = 31;
+constexpr std::size_t layout_at = 31;
 
 constexpr std::size_t rows = 6;
 constexpr std::size_t dim = 70;
@@ -60,6 +60,7 @@ class CodeStoreCorruption : public testing::Test {
     put(sections, kind_at, static_cast<std::uint8_t>(kind));
     put<std::uint8_t>(sections, rotate_at, 1);
     put<std::uint8_t>(sections, centre_at, 1);
+    put(sections, layout_at, static_cast<std::uint8_t>(codec.layout()));
     const auto* const codes = reinterpret_cast<const std::uint8_t*>(store.records());
     sections.codes.assign(codes, codes + rows * codec.stride());
     if (codec.has_factors()) sections.factors.emplace(store.factors(), store.factors() + 2 * rows);
@@ -108,10 +109,22 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
     expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
                          "the exponent is out of range");
   }
-  for (std::size_t place = reserved_at; place < 32; ++place) {
-    expect_codec_refused([place](Sections& s) { put<std::uint8_t>(s, place, 1); },
-                         "a reserved byte is not zero");
+  for (const std::uint8_t layout : std::initializer_list<std::uint8_t>{4, 5, 8, 255}) {
+    expect_codec_refused([layout](Sections& s) { put(s, layout_at, layout); }, "unknown layout");
   }
+  for (const CodecKind kind : {CodecKind::f16, CodecKind::e4m3}) {
+    expect_refused(
+        kind, [](Sections& s) { put<std::uint8_t>(s, layout_at, 1); }, "codec", "unknown layout");
+    expect_refused(
+        kind, [](Sections& s) { put<std::uint8_t>(s, layout_at, 2); }, "codec",
+        "a side value where there cannot be one");
+  }
+  expect_codec_refused(
+      [](Sections& s) {
+        put<std::uint8_t>(s, layout_at, 3);
+        put<std::uint8_t>(s, metric_at, 2);
+      },
+      "a side value where there cannot be one");
   for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{9, 255}) {
     expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
   }

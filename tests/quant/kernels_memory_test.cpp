@@ -64,13 +64,13 @@ TEST_P(KernelReads, FloatRecordsEndAtTheirDimension) {
   }
 }
 
-TEST_P(KernelReads, ByteRecordsEndAtAMultipleOf64) {
+TEST_P(KernelReads, ByteRecordsEndAtTheirLastByte) {
   RandomStream random(1, 2);
   for (std::size_t dim = 1; dim <= most_dim; dim += dim < 130 ? 1 : 17) {
     const Array<std::int8_t> query = draw_byte_query(random, dim);
     const std::int8_t* const guarded_query = queries_.place(query.span());
     for (std::size_t count = 0; count <= most_records; ++count) {
-      const std::size_t stride = (dim + 63) / 64 * 64;
+      const std::size_t stride = dim;
       std::byte* const base = records_.last(count * stride);
       std::generate(base, base + count * stride,
                     [&] { return static_cast<std::byte>(random.next_below(256)); });
@@ -87,6 +87,37 @@ TEST_P(KernelReads, ByteRecordsEndAtAMultipleOf64) {
               reinterpret_cast<const std::uint8_t*>(base + (use == nullptr ? i : ids[i]) * stride);
           ASSERT_EQ(out[i], expected_bytes(query.span(), {record, dim}, 0.5F, 0.5F, 7, -2.0F, 3.0F, 1.0F))
               << "dim " << dim << ", result " << i << " of " << count;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(KernelReads, NibbleRecordsEndAtTheirLastByte) {
+  RandomStream random(1, 5);
+  for (std::size_t stride = 1; stride <= most_dim / 2; stride += stride < 130 ? 1 : 17) {
+    const std::vector<std::int8_t> ones((stride + 63) / 64 * 128, 1);
+    const std::int8_t* const guarded_query = queries_.place(std::span<const std::int8_t>(ones));
+    for (std::size_t count = 0; count <= most_records; ++count) {
+      std::byte* const base = records_.last(count * stride);
+      std::generate(base, base + count * stride,
+                    [&] { return static_cast<std::byte>(random.next_below(256)); });
+      std::vector<float> factors(2 * count, 0.5F);
+      const float* const guarded_factors = factors_.place(std::span<const float>(factors));
+      const std::vector<std::uint32_t> ids = ids_of(count);
+      const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
+      float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
+      for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
+        GetParam().nibbles(guarded_query, 2 * stride, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F,
+                           1.0F, count, out);
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::byte* const record = base + (use == nullptr ? i : ids[i]) * stride;
+          int sum = 0;
+          for (std::size_t b = 0; b < stride; ++b)
+            sum +=
+                2 * (std::to_integer<int>(record[b] & std::byte{15}) + std::to_integer<int>(record[b] >> 4));
+          const float expected = (3.0F + 0.5F) + (-2.0F * 0.5F) * static_cast<float>(sum - 7);
+          ASSERT_EQ(out[i], expected) << stride << " bytes, result " << i << " of " << count;
         }
       }
     }

@@ -187,7 +187,7 @@ TEST_P(KernelSet, BytesHaveTheBitsOfTheContract) {
     for (const std::size_t gap : {0UL, 1UL, 64UL}) {
       RandomStream random(dim, gap);
       const Array<std::int8_t> query = draw_byte_query(random, dim);
-      const Block block((dim + 63) / 64 * 64, gap, gap % 64);
+      const Block block(dim, gap, gap % 64);
       std::vector<float> factors(2 * record_count);
       for (float& factor : factors) factor = static_cast<float>(random.next_unit());
       const auto shift = static_cast<std::int32_t>(random.next_below(1000)) - 500;
@@ -212,37 +212,41 @@ TEST_P(KernelSet, BytesHaveTheBitsOfTheContract) {
 }
 
 TEST_P(KernelSet, NibblesHaveTheBitsOfTheContract) {
-  std::vector<std::size_t> dims = dimensions();
-  for (std::size_t lines = 3; lines <= 17; ++lines) dims.push_back(lines * 128);
-  for (const std::size_t dim : dims) {
+  // Every number of bytes up to three lines, and whole lines of which each number has code of its own, and neighbours.
+  std::vector<std::size_t> sizes;
+  for (std::size_t bytes = 1; bytes <= 192; ++bytes) sizes.push_back(bytes);
+  for (std::size_t lines = 4; lines <= 17; ++lines)
+    sizes.insert(sizes.end(), {lines * 64 - 8, lines * 64, lines * 64 + 40});
+  for (const std::size_t bytes : sizes) {
     for (const std::size_t gap : {0UL, 1UL, 64UL}) {
-      RandomStream random(dim, gap + 100);
-      Array<std::int8_t> query((dim + 127) / 128 * 128);
-      for (std::size_t j = 0; j < dim; ++j)
-        query[j] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
-      const std::size_t bytes = (dim + 127) / 128 * 64;
+      RandomStream random(bytes, gap + 100);
+      Array<std::int8_t> query((bytes + 63) / 64 * 128);
       const Block block(bytes, gap, gap % 64);
       std::vector<float> factors(2 * record_count);
       for (float& factor : factors) factor = static_cast<float>(random.next_unit());
       std::vector<float> expected;
       for (std::size_t i = 0; i < record_count; ++i) {
-        std::vector<std::uint8_t> record(dim);
-        for (auto& half : record) half = static_cast<std::uint8_t>(random.next_below(16));
-        // What lies beyond the last element is multiplied with zeros, so it may be anything.
+        // Twice the halves, where the query has their values; those that belong to no byte are 0.
+        std::vector<std::uint8_t> record(query.size());
         for (std::size_t byte = 0; byte < bytes; ++byte) {
           const std::size_t low = byte / 64 * 128 + byte % 64;
-          const std::size_t first = low < dim ? record[low] : random.next_below(16);
-          const std::size_t second = low + 64 < dim ? record[low + 64] : random.next_below(16);
-          block.record(i)[byte] = static_cast<std::byte>(first | second << 4U);
+          const auto both = static_cast<std::uint8_t>(random.next_below(256));
+          if (i == 0) {
+            query[low] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
+            query[low + 64] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
+          }
+          block.record(i)[byte] = std::byte{both};
+          record[low] = static_cast<std::uint8_t>(2 * (both & 15));
+          record[low + 64] = static_cast<std::uint8_t>(2 * (both >> 4));
         }
         expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F,
                                           3.0F, -0.75F));
       }
       const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
-        GetParam().nibbles(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F,
-                           count, out);
+        GetParam().nibbles(query.data(), 2 * bytes, block.records(ids), factors.data(), 77, 0.25F, 3.0F,
+                           -0.75F, count, out);
       };
-      expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
+      expect_results(expected, random, run, std::to_string(bytes) + " bytes, gap " + std::to_string(gap));
       if (HasFatalFailure()) return;
     }
   }

@@ -14,20 +14,21 @@ namespace {
 
 // The sample as a codec gets it. Every query has a row for each of its pairs.
 struct MappedSample {
-  Metric metric;
-  std::size_t dim;
+  Metric metric = Metric::l2;
+  std::size_t dim = 0;
   Array<float> rows;
   Array<float> queries;
   std::vector<float> constants;  // of the queries, added to distances
 };
 
-MappedSample map_sample(const PairSample& sample, const Projection* projection) {
+MappedSample map_sample(const PairSample& sample, const Projection* projection, bool side_value) {
   const std::size_t queries = sample.near.rows(), pairs = sample.near.cols();
-  MappedSample mapped{projection == nullptr ? sample.metric : projection->inner_metric(),
-                      projection == nullptr ? sample.base.cols() : projection->out_dim(),
-                      {},
-                      {},
-                      std::vector<float>(queries)};
+  MappedSample mapped{
+      projection == nullptr ? sample.metric : projection->inner_metric(),
+      projection == nullptr ? sample.base.cols() : projection->out_dim() + (side_value ? 1 : 0),
+      {},
+      {},
+      std::vector<float>(queries)};
   const std::size_t dim = mapped.dim;
   mapped.rows = Array<float>(checked_product(queries * pairs, dim, "sample"));
   mapped.queries = Array<float>(checked_product(queries, dim, "sample"));
@@ -51,11 +52,13 @@ MappedSample map_sample(const PairSample& sample, const Projection* projection) 
   return mapped;
 }
 
-CodecError error_of(const CodecChoice& choice, const MappedSample& mapped, const PairSample& sample,
-                    const BuildControl& control) {
+CodecError error_of(const CodecChoice& choice, const MappedSample& mapped, bool side_value,
+                    const PairSample& sample, const BuildControl& control) {
   const std::size_t queries = sample.near.rows(), pairs = sample.near.cols(), dim = mapped.dim;
   const MatrixView<const float> rows(mapped.rows.data(), queries * pairs, dim);
-  const Codec codec = Codec::train(parse_spec(choice.name).codec, mapped.metric, rows, control);
+  CodecOptions options = parse_spec(choice.name).codec;
+  options.side_value = side_value;
+  const Codec codec = Codec::train(options, mapped.metric, rows, control);
   const CodeStore codes = CodeStore::build(codec, rows, {}, control);
   std::vector<double> squares(queries), common(queries);
   control.executor.for_each(queries, [&](std::size_t i, std::size_t) {
@@ -130,9 +133,15 @@ std::vector<ProjectedErrors> predict(const PairSample& sample, bool paper, const
       of_one.projection = {fmt::format("{}({})", to_string(projection->kind()), projection->out_dim()),
                            projection->out_dim(), lost_share(*projection)};
     }
-    const MappedSample mapped = map_sample(sample, projection);
+    const bool has_side_value = projection != nullptr && projection->has_side_value();
+    const MappedSample plain = map_sample(sample, projection, false);
+    const MappedSample with_side_value =
+        has_side_value ? map_sample(sample, projection, true) : MappedSample{};
     for (const auto& codec : codec_choices) {
-      if (!paper || codec.in_paper) of_one.codecs.push_back(error_of(codec, mapped, sample, quiet));
+      if (paper && !codec.in_paper) continue;
+      const bool side_value = has_side_value && is_integer(parse_spec(codec.name).codec.kind);
+      of_one.codecs.push_back(
+          error_of(codec, side_value ? with_side_value : plain, side_value, sample, quiet));
     }
     errors.push_back(std::move(of_one));
   }
