@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t queries_per_task =
     16;  // score a block of records one after the other while it is in the cache
-constexpr std::size_t block_bytes = 128 * 1024;
-constexpr std::size_t most_block = 4096;
+constexpr std::size_t block_bytes = 64 * 1024;
+constexpr std::size_t most_block = 512;  // its distances to a group of queries stay in the first-level cache
 constexpr std::size_t products_pay_from = 12;  // queries in a batch
 
 // One group of queries over all records that pass, block by block.
@@ -30,28 +30,47 @@ class GroupScan {
 
   // slots == nullptr: slots first, first + 1, ...
   void score(const std::uint32_t* slots, std::size_t first, std::size_t count) {
-    distances_.resize(count);
+    const std::size_t stride = (count + 15) / 16 * 16;
+    if (distances_.size() < prepared_.size() * stride) distances_ = Array<float>(prepared_.size() * stride);
     const Codec& codec = codes_.codec();
-    const float* factors = codec.has_factors() ? codes_.factors() + 2 * first : nullptr;
+    if (slots == nullptr) {
+      const float* factors = codec.has_factors() ? codes_.factors() + 2 * first : nullptr;
+      codec.score_group(prepared_, codes_.record(first), factors, count, distances_.data(), stride);
+    }
     for (std::size_t q = 0; q < prepared_.size(); ++q) {
-      if (slots != nullptr) {
-        codes_.score(prepared_[q], slots, count, distances_.data());
-      } else {
-        codec.score(prepared_[q], codes_.record(first), factors, nullptr, count, distances_.data());
-      }
-      for (std::size_t i = 0; i < count; ++i) {
-        if (distances_[i] <= top_[q].worst())
-          top_[q].add(distances_[i], static_cast<Id>(slots != nullptr ? slots[i] : first + i));
-      }
+      float* const distances = distances_.data() + q * stride;
+      if (slots != nullptr) codes_.score(prepared_[q], slots, count, distances);
+      add_near(top_[q], distances, count, slots, first);
     }
   }
   [[nodiscard]] TopK& top(std::size_t q) { return top_[q]; }
 
  private:
+  static void add_near(TopK& top, const float* distances, std::size_t count, const std::uint32_t* slots,
+                       std::size_t first) {
+    constexpr std::size_t at_once = 32;
+    float worst = top.worst();
+    for (std::size_t start = 0; start < count; start += at_once) {
+      const std::size_t end = std::min(count, start + at_once);
+      // Nearly all are too far: they are looked at one by one only where a comparison of all at once found something.
+      if (end - start == at_once && !any_within(distances + start, worst)) continue;
+      for (std::size_t i = start; i < end; ++i) {
+        if (distances[i] > worst) continue;
+        top.add(distances[i], static_cast<Id>(slots != nullptr ? slots[i] : first + i));
+        worst = top.worst();
+      }
+    }
+  }
+  static bool any_within(const float* distances, float worst) {
+    int within = 0;
+    for (std::size_t i = 0; i < 32; ++i) within |= distances[i] <= worst ? 1 : 0;
+    return within != 0;
+  }
+
   const CodeStore& codes_;
   std::vector<PreparedQuery> prepared_;
   std::vector<TopK> top_;
-  std::vector<float> distances_;
+  Array<float> distances_;  // of every query to a block of records
 };
 
 }  // namespace

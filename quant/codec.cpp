@@ -164,6 +164,35 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
   query.constant_ = l2_factors[1];
 }
 
+// Halves are counted by their bytes.
+std::size_t Codec::kernel_dim() const { return kind() == CodecKind::i4 ? 2 * stride_ : dim_; }
+
+void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte* records,
+                        const float* factors, std::size_t count, float* out,
+                        std::size_t out_stride) const noexcept {
+  const auto group = kind() == CodecKind::i8   ? kernels_->bytes_group
+                     : kind() == CodecKind::i4 ? kernels_->nibbles_group
+                     : kind() == CodecKind::b1 ? kernels_->bits_group
+                     : kind() == CodecKind::b2 ? kernels_->quarters_group
+                                               : nullptr;
+  if (group == nullptr) {
+    for (std::size_t q = 0; q < queries.size(); ++q)
+      score(queries[q], records, factors, nullptr, count, out + q * out_stride);
+    return;
+  }
+  constexpr std::size_t most = 16;
+  ByteQuery some[most];
+  for (std::size_t first = 0; first < queries.size(); first += most) {
+    const std::size_t size = std::min(most, queries.size() - first);
+    for (std::size_t q = 0; q < size; ++q) {
+      const PreparedQuery& query = queries[first + q];
+      some[q] = {reinterpret_cast<const std::int8_t*>(query.values_.data()), query.shift_, query.weight_,
+                 query.constant_, query.offset_weight_};
+    }
+    group({some, size}, kernel_dim(), records, stride_, factors, count, out + first * out_stride, out_stride);
+  }
+}
+
 void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,
                   const std::uint32_t* ids, std::size_t count, float* out) const noexcept {
   const Records where{records, stride_, ids};
@@ -172,9 +201,8 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
                         : kind() == CodecKind::i4 ? kernels_->nibbles
                         : kind() == CodecKind::b1 ? kernels_->bits
                                                   : kernels_->quarters;
-    const std::size_t elements = kind() == CodecKind::i4 ? 2 * stride_ : dim_;
-    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), elements, where, factors, query.shift_,
-           query.weight_, query.constant_, query.offset_weight_, count, out);
+    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), kernel_dim(), where, factors,
+           query.shift_, query.weight_, query.constant_, query.offset_weight_, count, out);
     return;
   }
   const auto* values = reinterpret_cast<const float*>(query.values_.data());

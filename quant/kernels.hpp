@@ -15,6 +15,15 @@ struct Records {
   const std::uint32_t* ids = nullptr;
 };
 
+/// A query of a byte kernel and what goes with it, as the arguments of the same names.
+struct ByteQuery {
+  const std::int8_t* values = nullptr;
+  std::int32_t shift = 0;
+  float weight = 0;
+  float constant = 0;
+  float offset_weight = 0;
+};
+
 /// One instruction set's kernels. Each scores one prepared query against `count` records: batch-first, so that the dispatch
 /// (one indirect call) is paid per list of neighbours, not per distance.
 ///
@@ -52,6 +61,12 @@ struct Kernels {
   /// As bytes with twice the dot, for records of a quarter of a byte: byte b of a 16-byte line holds elements b, b + 16, b + 32 and b + 48 of
   /// the line's 64, from its lowest bits up. The query is padded to a multiple of 64, records are read up to whole lines.
   ByteKernel quarters = nullptr;
+  /// Several queries against records 0, 1, ... at base + r * stride: out[q * out_stride + r] is what the kernel of one query gives. Null where
+  /// an instruction set gains nothing from more than one.
+  using GroupKernel = void (*)(std::span<const ByteQuery> queries, std::size_t dim, const std::byte* base,
+                               std::size_t stride, const float* factors, std::size_t count, float* out,
+                               std::size_t out_stride);
+  GroupKernel bytes_group = nullptr, nibbles_group = nullptr, bits_group = nullptr, quarters_group = nullptr;
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };
 inline constexpr std::size_t max_byte_dim = 65'536;

@@ -10,20 +10,10 @@
 #include <immintrin.h>
 
 #include "vicinal/core/prefetch.hpp"
-
-#define VICINAL_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#include "vicinal/quant/kernels/vnni_forms.hpp"
 
 namespace vicinal {
 namespace {
-
-// Four sums of sixteen lanes each to one register of four sums.
-VICINAL_VNNI inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-  const __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-}
 
 struct Arguments {
   const std::int8_t* query;
@@ -36,14 +26,6 @@ struct Arguments {
   float constant;
   float offset_weight;
 };
-
-// What a record is made of, and how many elements its "line" has: 64 bytes, 64 bytes of two halves each, 64 bits or
-// 16 bytes of four quarters each.
-enum class Form : std::uint8_t { bytes, nibbles, bits, quarters };
-constexpr std::size_t elements_of(Form form) { return form == Form::nibbles ? 128 : 64; }
-constexpr std::size_t bytes_of(Form form) {
-  return form == Form::bits ? 8 : form == Form::quarters ? 16 : 64;
-}
 
 VICINAL_VNNI inline std::size_t number(const Arguments& a, std::size_t i) {
   return a.records.ids == nullptr ? i : a.records.ids[i];
@@ -63,25 +45,12 @@ VICINAL_VNNI inline __m512i add_bytes(__m512i sum, __m512i codes, const std::int
 // The products of one line.
 template <Form form>
 VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const std::int8_t* query) {
-  const __m512i first = _mm512_load_si512(query);
-  if constexpr (form == Form::bits) {
-    __mmask64 chosen = 0;
-    __builtin_memcpy(&chosen, line, sizeof(chosen));
-    return _mm512_dpbusd_epi32(sum, _mm512_maskz_set1_epi8(chosen, 1), first);
-  } else if constexpr (form == Form::quarters) {
-    // Rotated so that twice each lane's quarters lie under the mask: by one to the left, and by 1, 3 and 5 to the right.
-    const __m512i turns = _mm512_set_epi64(0x5'0000'0005, 0x5'0000'0005, 0x3'0000'0003, 0x3'0000'0003,
-                                           0x1'0000'0001, 0x1'0000'0001, 0x1F'0000'001F, 0x1F'0000'001F);
-    const __m512i four = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line)));
-    const __m512i codes = _mm512_and_si512(_mm512_rorv_epi32(four, turns), _mm512_set1_epi8(6));
-    return _mm512_dpbusd_epi32(sum, codes, first);
+  if constexpr (form == Form::bits || form == Form::quarters) {
+    return _mm512_dpbusd_epi32(sum, small_codes<form>(line), _mm512_load_si512(query));
   } else {
     return add_bytes<form>(sum, _mm512_loadu_si512(line), query);
   }
 }
-
-template <Form form>
-constexpr bool cut = form == Form::bytes || form == Form::nibbles;  // The last line may have fewer bytes.
 
 // Scores `count` records, four side by side. With `fixed_lines` the query stays in registers; 0 takes the count from `a`.
 template <std::size_t fixed_lines, Form form, bool has_rest>
@@ -188,6 +157,7 @@ bool use_vnni(Kernels& table) {
   table.nibbles = &score_vnni<Form::nibbles>;
   table.bits = &score_vnni<Form::bits>;
   table.quarters = &score_vnni<Form::quarters>;
+  use_vnni_groups(table);
   table.fast_bytes = true;
   return true;
 }

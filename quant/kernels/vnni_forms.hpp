@@ -1,0 +1,56 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+// What the kernels for AVX-512 VNNI share. Functions carry their own target attribute; include this only where the CPU is x86-64.
+#define VICINAL_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+
+namespace vicinal {
+
+struct Kernels;
+/// Puts the kernels for groups of queries into the table.
+void use_vnni_groups(Kernels& table);
+
+namespace {  // NOLINT: each file that includes this compiles its own, for its own target.
+
+// What a record is made of, and how many elements its "line" has: 64 bytes, 64 bytes of two halves each, 64 bits or
+// 16 bytes of four quarters each.
+enum class Form : std::uint8_t { bytes, nibbles, bits, quarters };
+constexpr std::size_t elements_of(Form form) { return form == Form::nibbles ? 128 : 64; }
+constexpr std::size_t bytes_of(Form form) {
+  return form == Form::bits ? 8 : form == Form::quarters ? 16 : 64;
+}
+
+template <Form form>
+constexpr bool cut = form == Form::bytes || form == Form::nibbles;  // The last line may have fewer bytes.
+
+// Four sums of sixteen lanes each to one register of four sums.
+VICINAL_VNNI inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  const __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+// 64 codes of a line of bits (0 or 1) or of quarters (twice the code).
+template <Form form>
+VICINAL_VNNI inline __m512i small_codes(const std::byte* line) {
+  if constexpr (form == Form::bits) {
+    __mmask64 chosen = 0;
+    __builtin_memcpy(&chosen, line, sizeof(chosen));
+    return _mm512_maskz_set1_epi8(chosen, 1);
+  } else {
+    // Rotated so that twice each lane's quarters lie under the mask: by one to the left, and by 1, 3 and 5 to the right.
+    const __m512i turns = _mm512_set_epi64(0x5'0000'0005, 0x5'0000'0005, 0x3'0000'0003, 0x3'0000'0003,
+                                           0x1'0000'0001, 0x1'0000'0001, 0x1F'0000'001F, 0x1F'0000'001F);
+    const __m512i four = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line)));
+    return _mm512_and_si512(_mm512_rorv_epi32(four, turns), _mm512_set1_epi8(6));
+  }
+}
+
+}  // namespace
+}  // namespace vicinal
