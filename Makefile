@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps configure build python python-test python-lock test demo bench format format-check tidy install clean docs-check \
+.PHONY: help deps configure build python python-test python-lock test demo demo-compress bench format format-check tidy install clean docs-check \
   sanitize study-rag-storage
 .NOTPARALLEL:
 
@@ -78,6 +78,12 @@ sanitize: deps ## tests under clang's address, undefined-behaviour and thread sa
 
 demo: build ## build, then measure on real images and draw recall against speed
 	@build/release/bin/vicinal_demo
+
+scifact = bench/data/scifact
+demo-compress: build ## build, then measure which compression judged real embeddings bear, planned for ten million
+	@build/release/bin/vicinal explore $(scifact)/documents.npy --metric cosine --queries $(scifact)/claims.npy \
+	  --training-queries $(scifact)/training-claims.npy --qrels $(scifact)/judgements.txt \
+	  --plan-for 10M --budget 4GiB --floor ndcg@10=.645 -o vicinal-compress.json --plot vicinal-compress.svg
 
 bench: build ## the micro benchmarks of the kernels
 	@cmake --build build/release -j $(JOBS) --target bin/vicinal_bench

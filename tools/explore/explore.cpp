@@ -24,10 +24,6 @@ constexpr std::size_t least_grown_rows = 500;
 constexpr double usual_graph_bytes = 264;
 constexpr std::uint64_t growth_stream = 0x67726f777468;
 
-std::uint64_t scaled(std::uint64_t bytes, double factor) {
-  return static_cast<std::uint64_t>(std::llround(static_cast<double>(bytes) * factor));
-}
-
 // The rows of a base in a random order, so that a prefix is a sample and a longer prefix holds the shorter one.
 std::vector<std::uint32_t> shuffled(std::size_t rows, std::uint64_t seed) {
   std::vector<std::uint32_t> order(rows);
@@ -124,14 +120,23 @@ class Explorer {
   void add(ExploredPoint point) {
     point.recall = recall_bootstrap_.mean(point.recalls);
     if (ndcg_bootstrap_) point.ndcg = ndcg_bootstrap_->mean(point.ndcgs);
-    const double factor = static_cast<double>(found_.planned_rows()) / static_cast<double>(found_.rows);
-    point.planned_bytes = scaled(point.bytes, factor);
+    // A projection's matrix does not grow with the rows, and with few of them it is most of the memory.
+    const double more = static_cast<double>(found_.planned_rows()) - static_cast<double>(found_.rows);
+    const double per_row = point.candidate.projection.empty()
+                               ? static_cast<double>(point.bytes) / static_cast<double>(found_.rows)
+                               : static_cast<double>(point.candidate.bytes_per_row);
+    point.planned_bytes = static_cast<std::uint64_t>(
+        std::llround(std::max(0.0, static_cast<double>(point.bytes) + per_row * more)));
     point.planned_quality = found_.quality_of(point);
     found_.points.push_back(std::move(point));
   }
 
-  // Whether the second is within the noise of the first, or better.
+  // Whether the second is within the noise of the first, or better. One below the floor does not stand for one that reaches it.
   bool tied(const ExploredPoint& best, const ExploredPoint& other) const {
+    const auto reaches = [&](const ExploredPoint& point) {
+      return found_.quality_of(point) >= options_.floor->value;
+    };
+    if (options_.floor && reaches(best) && !reaches(other)) return false;
     const bool by_ndcg = found_.quality == Quality::ndcg;
     const Estimate difference = by_ndcg ? ndcg_bootstrap_->difference(best.ndcgs, other.ndcgs)
                                         : recall_bootstrap_.difference(best.recalls, other.recalls);

@@ -51,7 +51,7 @@ class PointTable {
       if (point.graph == graphs && (point.on_front || found_.options.paper || found_.decision.chosen == i))
         shown.push_back(&point);
     }
-    std::ranges::stable_sort(shown, [](auto* a, auto* b) { return a->bytes < b->bytes; });
+    std::ranges::stable_sort(shown, [](auto* a, auto* b) { return a->planned_bytes < b->planned_bytes; });
     if (shown.empty()) return "";
     std::string text = "\n" + layout_.header();
     for (const auto* point : shown) text += row(*point);
