@@ -69,6 +69,9 @@ def sections() -> list[tuple[str, list[Claim]]]:
               for codec in ("e4m3", "e5m2", "e3m4")),
             Claim("e4m3, 388 bytes, against paper's", ("reference", "e4m3, of length 1 again"), _paper("e4m3fn")),
             Claim("e3m4, 388 bytes, against i8", ("reference", "e3m4, of length 1 again"), _ours("i8 | flat")),
+            *(Claim(f"ours: {codec}(norm=on) against {codec}", _ours(f"{codec}(norm=on) | flat"), _ours(f"{codec} | flat"))
+              for codec in ("e4m3", "e5m2", "e3m4")),
+            Claim("ours: e3m4(norm=on) against i8", _ours("e3m4(norm=on) | flat"), _ours("i8 | flat")),
         ]),
         ("PCA to half + float8 (8x) is better than int8 alone (4x)", [
             Claim("paper: fitted out of domain, int8 clipped", _paper("e4m3fn", 50), _paper(int8)),
@@ -113,10 +116,26 @@ def sections() -> list[tuple[str, list[Claim]]]:
             Claim("i4 (7.7x) against paper's int8 clipped (4x)", _ours("i4 | flat"), _paper(int8)),
             Claim("i4 (7.7x) against paper's PCA 50 % + e4m3fn (8x)", _ours("i4 | flat"), _paper("e4m3fn", 50)),
         ]),
+        ("product quantisation", [
+            Claim("pq(d/8) against b1", _ours("pq(d/8) | flat"), _ours("b1 | flat")),
+            Claim("opq(d/8) against b1", _ours("opq(d/8) | flat"), _ours("b1 | flat")),
+            Claim("opq(d/8) against pca(d/2) \\| b2", _ours("opq(d/8) | flat"), _ours("pca(d/2) | b2 | flat")),
+            Claim("pq(d/2) against i4", _ours("pq(d/2) | flat"), _ours("i4 | flat")),
+            Claim("opq(d/2) against i4", _ours("opq(d/2) | flat"), _ours("i4 | flat")),
+        ]),
+        ("two levels of codes, no second copy of the vectors", [
+            Claim("i4, rerank(+i4) against i8", _ours("i4 | flat | rerank(+i4, 3x)"), _ours("i8 | flat")),
+            Claim("i4, rerank(+i4) against i4, rerank(f16)", _ours("i4 | flat | rerank(+i4, 3x)"), _ours(best_codes)),
+            Claim("b1, rerank(+i8, 10x) loses less than 0.3 %", _ours("b1 | flat | rerank(+i8, 10x)"), WHOLE, 0.3),
+        ]),
         ("binary", [
             Claim("paper: binary {0,1} loses less than 5 %", _paper("binary {0,1}"), WHOLE, 5.0),
             Claim("ours: b1 loses less than 5 %", _ours("b1 | flat"), WHOLE, 5.0),
             Claim("b1 against paper's binary", _ours("b1 | flat"), _paper("binary {0,1}")),
+            Claim("ours: b2 loses less than 5 %", _ours("b2 | flat"), WHOLE, 5.0),
+            Claim("pca(d/2) \\| b2 against b1, the same bytes", _ours("pca(d/2) | b2 | flat"), _ours("b1 | flat")),
+            Claim("pca(d/2) \\| i4 against b2, the same bytes", _ours("pca(d/2) | i4 | flat"), _ours("b2 | flat")),
+            Claim("pca(d/4) \\| e4m3 against pca(d/2) \\| i4, the same bytes", _ours("pca(d/4) | e4m3 | flat"), _ours("pca(d/2) | i4 | flat")),
             Claim("b1, rerank(e4m3, 10x) loses less than 0.3 %", _ours("b1 | flat | rerank(e4m3, 10x)"), WHOLE, 0.3),
             Claim("b1, rerank(f16, 10x) loses less than 0.3 %", _ours("b1 | flat | rerank(f16, 10x)"), WHOLE, 0.3),
         ]),

@@ -31,7 +31,8 @@ STYLES = {
     "Vicinal: float8": ("#56B4E9", "o", "-"),
     "Vicinal: i8": ("#0072B2", "D", "-"),
     "Vicinal: i4": ("#009E73", "^", "-"),
-    "Vicinal: b1": ("#004D3A", "h", ""),
+    "Vicinal: b2, b1": ("#004D3A", "h", ""),
+    "Vicinal: product quantisation": ("#B8A900", "d", ""),
     "Vicinal: i4 or b1, rerank": ("#7A5195", "*", ""),
 }
 
@@ -70,7 +71,12 @@ def series() -> dict[str, list[tuple[Key, str]]]:
             (f"{codec} | flat", codec), (f"pca(d/2) | {codec} | flat", f"pca(192) | {codec}"),
             (f"pca(d/4) | {codec} | flat", f"pca(96) | {codec}"),
         )]
-    found["Vicinal: b1"] = [(("vicinal", "b1 | flat"), "b1")]
+    found["Vicinal: b2, b1"] = [(("vicinal", spec), word) for spec, word in (
+        ("b2 | flat", "b2"), ("b1 | flat", "b1"), ("pca(d/2) | b2 | flat", "pca(192) | b2"),
+    )]
+    found["Vicinal: product quantisation"] = [(("vicinal", spec), word) for spec, word in (
+        ("opq(d/8) | flat", "opq(48)"), ("opq(d/2) | flat", "opq(192)"),
+    )]
     found["Vicinal: i4 or b1, rerank"] = [(("vicinal", spec), word) for spec, word in (
         ("i4 | flat | rerank(e3m4, 3x)", "i4, rerank(e3m4)"), ("i4 | flat | rerank(f16, 3x)", "i4, rerank(f16)"),
         ("b1 | flat | rerank(e3m4, 10x)", "b1, rerank(e3m4)"),

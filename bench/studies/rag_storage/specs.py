@@ -17,6 +17,8 @@ from .tasks import Task
 CODECS = ("f32", "f16", "bf16", "e4m3", "e5m2", "e3m4", "i8", "i4", "b2", "b1")
 FINER = ("rerank(e4m3, 3x)", "rerank(e3m4, 3x)", "rerank(f16, 3x)")
 PROJECTIONS = ("pca", "qpca", "truncate")
+PRODUCTS = ("pq(d/8)", "opq(d/8)", "pq(d/2)", "opq(d/2)")
+LEVELS = ("i4 | flat | rerank(+i4, 3x)", "b1 | flat | rerank(+i8, 10x)")
 
 
 def specs() -> list[str]:
@@ -25,9 +27,12 @@ def specs() -> list[str]:
     found += [f"{codec} | flat | rerank(f16, 3x)" for codec in ("e4m3", "e5m2", "e3m4", "i8")]
     found += [f"i4 | flat | {finer}" for finer in FINER]
     found += [f"{codec} | flat | {finer.replace('3x', '10x')}" for codec in ("b2", "b1") for finer in FINER]
+    found += [f"{codec}(norm=on) | flat" for codec in ("e4m3", "e5m2", "e3m4")]
+    found += [f"{codec} | flat" for codec in PRODUCTS]
+    found += LEVELS
     for projection in PROJECTIONS:
         for kept in ("d/2", "d/4"):
-            found += [f"{projection}({kept}) | {codec} | flat" for codec in ("f32", "e4m3", "i8", "i4")]
+            found += [f"{projection}({kept}) | {codec} | flat" for codec in ("f32", "e4m3", "i8", "i4", "b2")]
             found += [f"{projection}({kept}) | {codec} | flat | rerank(e4m3, 3x)" for codec in ("i8", "i4")]
     return found
 
