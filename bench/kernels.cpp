@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "vicinal/bench/encoders.hpp"
 #include "vicinal/core/array.hpp"
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/core/random.hpp"
@@ -283,6 +284,7 @@ void register_all() {
 }  // namespace vicinal::bench
 
 int main(int argc, char** argv) {
+  vicinal::bench::register_encoders();
   vicinal::bench::register_all();
   benchmark::AddCustomContext("kernels in use", std::string(vicinal::kernels().name));
   benchmark::Initialize(&argc, argv);

@@ -171,6 +171,7 @@ class Codec {
  private:
   Codec(const CodecOptions& options, Metric metric, std::size_t dim, int layout = newest_layout);
   void encode_float8(std::span<const float> source, std::byte* record) const;
+  void encode_half(std::span<const float> source, std::byte* record) const;
   [[nodiscard]] int kernel_exponent() const;
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
   void encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const;

@@ -136,18 +136,6 @@ float Codec::mean_product(std::span<const float> residual) const {
   return static_cast<float>(std::accumulate(std::begin(sums), std::end(sums), 0.0));
 }
 
-void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
-  const auto* values = source.data();
-  // In double, where no float times a power of two rounds or leaves the range.
-  const double factor = std::ldexp(1.0, -exponent_);
-  with_format(kind(), [&](auto format) {
-    for (std::size_t j = 0; j < dim_; ++j) {
-      const auto scaled = static_cast<float>(static_cast<double>(values[j]) * factor);
-      record[j] = std::byte{f32_to_f8<format()>(scaled)};
-    }
-  });
-}
-
 void Codec::encode(std::span<const float> vector, std::byte* record, float* factors,
                    std::span<float> scratch) const {
   std::span<const float> source = vector.first(dim_);
@@ -158,17 +146,7 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
   switch (kind()) {
     case CodecKind::f32: std::memcpy(record, source.data(), stride_); return;
     case CodecKind::f16:
-    case CodecKind::bf16: {
-      for (std::size_t j = 0; j < dim_; ++j) {
-        const std::uint16_t code = kind() == CodecKind::f16 ? f32_to_f16(source[j]) : f32_to_bf16(source[j]);
-        if ((code & 0x7FFFU) >= (kind() == CodecKind::f16 ? 0x7C00U : 0x7F80U)) {
-          throw InvalidArgument("value " + std::to_string(source[j]) + " in column " + std::to_string(j) +
-                                " is beyond what " + std::string(to_string(kind())) + " can hold");
-        }
-        std::memcpy(record + j * sizeof(code), &code, sizeof(code));
-      }
-      return;
-    }
+    case CodecKind::bf16: encode_half(source, record); return;
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: encode_float8(source, record); return;

@@ -93,7 +93,11 @@ std::string_view to_string(CodecKind kind) {
 void normalise(std::span<const float> vector, std::span<float> out) {
   // The kernels want the query padded and aligned, so the squares are summed here, in the kernels' own order.
   float lanes[32] = {};
-  for (std::size_t j = 0; j < vector.size(); ++j) lanes[j % 32] += vector[j] * vector[j];
+  const std::size_t whole = vector.size() / 32 * 32;
+  for (std::size_t j = 0; j < whole; j += 32) {
+    for (std::size_t lane = 0; lane < 32; ++lane) lanes[lane] += vector[j + lane] * vector[j + lane];
+  }
+  for (std::size_t j = whole; j < vector.size(); ++j) lanes[j - whole] += vector[j] * vector[j];
   for (std::size_t width = 16; width > 0; width /= 2) {
     for (std::size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
   }
