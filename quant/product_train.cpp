@@ -90,7 +90,7 @@ class Trainer {
     control_.throw_if_stopped();
   }
 
-  // All directions times every row.
+  // All directions times every row; `out` may be the rows themselves.
   void rotate(const PaddedRows& rows, const Array<double>& directions, PaddedRows& out) const {
     const std::size_t dim = shape_.dim;
     PaddedRows floats(dim, dim);
@@ -104,10 +104,11 @@ class Trainer {
       const std::size_t count = std::min(rows_per_task, rows.count - first);
       const Records records{reinterpret_cast<const std::byte*>(rows.row(first)), rows.stride * sizeof(float),
                             nullptr};
-      float found[rows_per_task];
-      for (std::size_t i = 0; i < dim; ++i) {
-        kernels().dot_f32(floats.row(i), dim, records, count, found);
-        for (std::size_t r = 0; r < count; ++r) out.row(first + r)[i] = found[r];
+      std::vector<float> turned(dim * count);  // a direction's products with all rows side by side
+      for (std::size_t i = 0; i < dim; ++i)
+        kernels().dot_f32(floats.row(i), dim, records, count, turned.data() + i * count);
+      for (std::size_t r = 0; r < count; ++r) {
+        for (std::size_t i = 0; i < dim; ++i) out.row(first + r)[i] = turned[i * count + r];
       }
     });
     control_.throw_if_stopped();
@@ -269,9 +270,7 @@ ProductQuantiser ProductQuantiser::train(const ProductShape& shape, bool normali
     for (std::size_t i = 0; i < dim; ++i) learnt[i * dim + i] = 1;
     if (rows.count > 1) {
       learnt = learn_rotation(shape, rows, trainer, control);
-      PaddedRows turned(rows.count, dim);
-      trainer.rotate(rows, learnt, turned);
-      rows = std::move(turned);
+      trainer.rotate(rows, learnt, rows);
     }
     for (std::size_t i = 0; i < dim * dim; ++i)
       directions[i] = static_cast<float>(std::clamp(learnt[i], -1.0, 1.0));
