@@ -40,7 +40,7 @@ class ProductQuantiser {
   /// The same in two steps, so that many vectors can be turned at one time, which is several times as fast as one by one and gives the
   /// same bits: `count` rows, `stride` values apart, to as many rows of dim values side by side. For a rotated shape only.
   void rotate_rows(const float* rows, std::size_t stride, std::size_t count, float* out) const;
-  void encode_rotated(std::span<const float> rotated, std::byte* record) const;
+  void encode_rotated(std::span<const float> vector, std::byte* record) const;
   void decode(const std::byte* record, std::span<float> out) const;
 
   /// Tables for the kernels, and how their sums become distances.
