@@ -340,6 +340,24 @@ TEST(ProductTraining, LearnsARotation) {
   }
 }
 
+// Corners of a cube, turned: no direction varies more than another, so that variances say nothing and only the rounds of k-means
+// and Procrustes' problem can find the turn after which corners of four dimensions are sixteen centroids.
+TEST(ProductTraining, FindsARotationThatVariancesDoNotShow) {
+  constexpr std::size_t dim = 8;
+  const Rotation turn(dim, 5);
+  RandomStream random(8, 8);
+  SampleVectors base(4000, dim);
+  for (std::size_t row = 0; row < base.size(); ++row) {
+    for (float& v : base[row]) v = (random.next_below(2) == 0 ? 1.0F : -1.0F) + 0.1F * draw_normal(random);
+    turn.apply(base[row]);
+  }
+  const auto error_of = [&](bool rotated) {
+    return mean_error(Codec::train(product_options(CodecKind::pq4, 2, rotated), Metric::l2, base.view()),
+                      base);
+  };
+  EXPECT_LT(error_of(true), 0.9 * error_of(false));
+}
+
 TEST(ProductTraining, DependsOnTheSeedOfALargeSetAlone) {
   const SampleVectors base = clustered_vectors(700, 6, 2);
   const auto train = [&](std::uint64_t seed, bool rotated) {
