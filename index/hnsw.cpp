@@ -47,11 +47,16 @@ std::vector<float> equalising_coordinate(const CodeStore& codes, const BuildCont
   return extra;
 }
 
-// Two estimates from single bits are too far off to choose links by: a graph over bits is built on bytes, which are then dropped.
-Codec builder_of_bits(const Codec& codec) {
+// Two estimates from single bits are too far off to choose links by, and so are the few values that a product quantiser's
+// sub-spaces have: their graphs are built on bytes, which are then dropped.
+bool too_coarse_to_link(CodecKind kind) { return is_rabitq(kind) || is_product(kind); }
+
+Codec builder_of_coarse(const Codec& codec, MatrixView<const float> documents, const BuildControl& control) {
   CodecOptions options = codec.options();
   options.kind = CodecKind::i8;
-  return Codec::restore(options, codec.metric(), codec.dim(), codec.mean());
+  if (is_rabitq(codec.kind())) return Codec::restore(options, codec.metric(), codec.dim(), codec.mean());
+  options = {.kind = CodecKind::i8, .seed = options.seed};
+  return Codec::train(options, codec.metric(), documents, control);
 }
 
 }  // namespace
@@ -78,9 +83,10 @@ Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const Hn
   state->codes = CodeStore::build(codec, documents, order, control);
   state->row_of_slot = Array<std::uint32_t>(order.size());
   std::copy(order.begin(), order.end(), state->row_of_slot.data());
-  const bool too_coarse = is_rabitq(codec.kind());
+  const bool too_coarse = too_coarse_to_link(codec.kind());
   const CodeStore finer =
-      too_coarse ? CodeStore::build(builder_of_bits(codec), documents, order, control) : CodeStore();
+      too_coarse ? CodeStore::build(builder_of_coarse(codec, documents, control), documents, order, control)
+                 : CodeStore();
   const CodeStore& codes = too_coarse ? finer : state->codes;
   state->graph = build_graph(codes, equalising_coordinate(codes, control), options, control);
   Hnsw index;

@@ -1,4 +1,5 @@
 #include "vicinal/index/spec.hpp"
+#include "vicinal/quant/product_shape.hpp"
 
 #include <fmt/format.h>
 
@@ -45,6 +46,39 @@ void parse_integer_codec(Arguments& arguments, Spec& spec) {
   spec.codec.rotate = arguments.read_switch("rotate", spec.codec.rotate);
   spec.codec.centre = arguments.read_switch("centre", spec.codec.centre);
   arguments.require_all_used();
+}
+
+// pq(96), pq(d/4), pq(m=d/4, bits=4), and the same for opq.
+template <bool rotated>
+void parse_product(Arguments& arguments, Spec& spec) {
+  constexpr std::size_t most_dim = 65'536;
+  const Token* keyed = arguments.find({"m"});
+  const Token* bits = arguments.find({"bits"});
+  const Token* bare =
+      arguments.find_bare([](std::string_view text) { return is_number(text) || text.starts_with("d/"); });
+  if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "m is given twice");
+  arguments.require_all_used("the number of sub-spaces, such as 96 or d/4");
+  const Token* parts = keyed != nullptr ? keyed : bare;
+  if (parts == nullptr) {
+    arguments.fail_at_name(
+        fmt::format("{0} lacks the number of sub-spaces, as in {0}(96) or {0}(d/4)", rotated ? "opq" : "pq"));
+  }
+  spec.codec.kind = CodecKind::pq8;
+  if (bits != nullptr && bits->text == "4") {
+    spec.codec.kind = CodecKind::pq4;
+  } else if (bits != nullptr && bits->text != "8") {
+    arguments.fail(*bits, fmt::format("bits is 8 or 4, got '{}'", bits->text));
+  }
+  spec.codec.rotate = rotated;
+  spec.codec.centre = false;
+  if (!parts->text.starts_with("d/")) {
+    spec.codec.product = {arguments.read_count(*parts, "m", 1, most_product_parts), 0};
+    return;
+  }
+  Token divisor = *parts;
+  divisor.text.remove_prefix(2);
+  divisor.position += 2;
+  spec.codec.product = {0, arguments.read_count(divisor, "the divisor", 1, most_dim)};
 }
 
 void parse_flat(Arguments& arguments, Spec& spec) {
@@ -143,6 +177,8 @@ constexpr std::array stages{
     Stage{"e4m3", Place::codec, parse_float_codec<CodecKind::e4m3>},
     Stage{"e5m2", Place::codec, parse_float_codec<CodecKind::e5m2>},
     Stage{"e3m4", Place::codec, parse_float_codec<CodecKind::e3m4>},
+    Stage{"pq", Place::codec, parse_product<false>},
+    Stage{"opq", Place::codec, parse_product<true>},
     Stage{"flat", Place::index, parse_flat},
     Stage{"hnsw", Place::index, parse_hnsw},
     Stage{"rerank", Place::rerank, parse_rerank},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vicinal/index/spec.hpp"
+#include "vicinal/quant/product_shape.hpp"
 
 namespace vicinal {
 namespace {
@@ -19,6 +20,12 @@ std::string decimal(double value) {
 }
 
 std::string codec_string(const CodecOptions& codec) {
+  if (is_product(codec.kind)) {
+    const ProductSize& size = codec.product;
+    return fmt::format("{}({}{}{})", codec.rotate ? "opq" : "pq", size.divisor != 0 ? "d/" : "",
+                       size.divisor != 0 ? size.divisor : size.parts,
+                       codec.kind == CodecKind::pq4 ? ", bits=4" : "");
+  }
   std::string text(to_string(codec.kind));
   if (!is_integer(codec.kind)) return text;
   std::vector<std::string_view> arguments;
@@ -26,6 +33,11 @@ std::string codec_string(const CodecOptions& codec) {
   if (!codec.centre) arguments.emplace_back("centre=off");
   if (!arguments.empty()) text += fmt::format("({})", fmt::join(arguments, ", "));
   return text;
+}
+
+std::string_view codec_name(const CodecOptions& codec) {
+  if (!is_product(codec.kind)) return to_string(codec.kind);
+  return codec.rotate ? "opq" : "pq";
 }
 
 std::string projection_string(const ProjectionOptions& projection) {
@@ -67,12 +79,15 @@ std::string_view meaning(CodecKind kind) {
       return "two bits a dimension and two factors per vector (RaBitQ), distances are estimates";
     case CodecKind::i4: return "half a byte a dimension and a scale per vector";
     case CodecKind::e3m4: return "8-bit floats with 4 bits of mantissa, scaled by a power of two";
+    case CodecKind::pq8: return "one byte a sub-space, which names the nearest of 256 centroids";
+    case CodecKind::pq4: return "half a byte a sub-space, which names the nearest of 16 centroids";
   }
   return "unknown";
 }
 
 // Bytes of a record and its factors.
 std::size_t record_bytes(const CodecOptions& codec, std::size_t dim) {
+  if (is_product(codec.kind)) return product_shape(codec, dim).stride();
   CodecOptions options = codec;
   options.centre = false;  // The mean is per index, not per vector.
   options.rotate = false;
@@ -123,8 +138,8 @@ std::string explain(const Spec& spec, std::size_t dim) {
       fmt::format_to(out, "        {} bytes an index for its matrix\n", projection_bytes(projection, dim));
   }
   auto total = static_cast<double>(record_bytes(spec.codec, kept));
-  fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", to_string(spec.codec.kind),
-                 meaning(spec.codec.kind), total);
+  fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", codec_name(spec.codec), meaning(spec.codec.kind),
+                 total);
   if (is_integer(spec.codec.kind)) {
     fmt::format_to(out, "        rotate={}: {}\n", spec.codec.rotate ? "on" : "off",
                    spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes"
@@ -132,6 +147,16 @@ std::string explain(const Spec& spec, std::size_t dim) {
     fmt::format_to(out, "        centre={}: {}\n", spec.codec.centre ? "on" : "off",
                    spec.codec.centre ? "the mean of the base is subtracted before rounding"
                                      : "nothing is subtracted before rounding");
+  }
+  if (is_product(spec.codec.kind)) {
+    const ProductShape shape = product_shape(spec.codec, kept);
+    fmt::format_to(out, "        m={}: sub-spaces of {} dimensions{}\n", shape.parts,
+                   kept % shape.parts == 0
+                       ? fmt::format("{}", kept / shape.parts)
+                       : fmt::format("{} or {}", kept / shape.parts, kept / shape.parts + 1),
+                   shape.rotated ? ", after a learnt rotation" : "");
+    fmt::format_to(out, "        {} bytes an index for {}\n", shape.table_bytes(),
+                   shape.rotated ? "centroids and rotation" : "centroids");
   }
   if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
     total += graph_bytes(*hnsw);

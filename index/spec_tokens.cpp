@@ -15,6 +15,8 @@ bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
          c == '-' || c == '+';
 }
+// The beginning of d/4, in words that stand for a number of dimensions.
+bool is_divided(std::string_view text) { return text == "d/"; }
 bool continues_utf8(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
 // In quotes; control characters as numbers, so that a message is whole and shows on a terminal what there is.
@@ -86,7 +88,8 @@ void Tokens::advance() {
         while (end < spec_.size() && continues_utf8(spec_[end])) ++end;
         fail(next_, fmt::format("unexpected character {}", quoted(spec_.substr(next_, end - next_))));
       }
-      while (end < spec_.size() && is_word(spec_[end])) ++end;
+      while (end < spec_.size() && (is_word(spec_[end]) || is_divided(spec_.substr(next_, end + 1 - next_))))
+        ++end;
       token_.kind = Token::Kind::word;
   }
   token_.text = spec_.substr(next_, end - next_);

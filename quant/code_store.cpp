@@ -8,6 +8,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/float16.hpp"
 #include "vicinal/quant/float8.hpp"
+#include "vicinal/quant/product_quantiser.hpp"
 
 namespace vicinal {
 namespace {
@@ -62,7 +63,9 @@ bool records_are_finite(CodecKind kind, const std::byte* records, std::size_t by
     case CodecKind::i8:
     case CodecKind::i4:
     case CodecKind::b1:
-    case CodecKind::b2: return true;
+    case CodecKind::b2:
+    case CodecKind::pq8:
+    case CodecKind::pq4: return true;
     case CodecKind::e4m3: return float8_finite<Float8Format::e4m3>(records, bytes);
     case CodecKind::e5m2: return float8_finite<Float8Format::e5m2>(records, bytes);
     case CodecKind::e3m4: return float8_finite<Float8Format::e3m4>(records, bytes);
@@ -82,6 +85,28 @@ bool integers_are_codes(const Codec& codec, const std::byte* records, std::size_
         std::min(smallest, kind == CodecKind::i8 ? int{codes[i]} : std::min(codes[i] & 15, codes[i] >> 4));
   }
   return smallest != 0;
+}
+
+Codec load_product(const Container& file, const std::string& prefix, CodecOptions options, Metric metric,
+                   std::uint64_t dim) {
+  if (options.centre) throw_corrupt(prefix + "/codec", "a product codec with a mean");
+  const std::string_view bytes = file.metadata(prefix + "/product");
+  std::uint64_t parts = 0;
+  if (bytes.size() != sizeof(parts)) throw_corrupt(prefix + "/product", "wrong length");
+  std::memcpy(&parts, bytes.data(), sizeof(parts));
+  options.product.parts = parts;
+  try {
+    const ProductShape shape = product_shape(options, dim);
+    Array<float> centroids =
+        file.array<float>(prefix + "/centroids", checked_product(dim, shape.centroids(), "centroids"));
+    Array<float> directions;
+    if (shape.rotated)
+      directions = file.array<float>(prefix + "/directions", checked_product(dim, dim, "directions"));
+    return Codec::restore(options, metric,
+                          ProductQuantiser(shape, std::move(centroids), std::move(directions)));
+  } catch (const InvalidArgument& error) {
+    throw_corrupt(prefix + "/product", error.what());
+  }
 }
 
 }  // namespace
@@ -105,17 +130,10 @@ CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents
   if (codec.has_factors()) store.factors_ = Array<float>(checked_product(store.size_, 2, "factors"));
   const std::size_t tasks = (store.size_ + rows_per_task - 1) / rows_per_task;
   control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
-    Array<float> scratch(codec.dim());
-    const std::size_t end = std::min(store.size_, (task + 1) * rows_per_task);
-    for (std::size_t slot = task * rows_per_task; slot < end; ++slot) {
-      const std::size_t row = order.empty() ? slot : order[slot];
-      try {
-        codec.encode(documents[row], store.records_.data() + slot * codec.stride(),
-                     codec.has_factors() ? store.factors_.data() + 2 * slot : nullptr, scratch.span());
-      } catch (const InvalidArgument& error) {
-        throw InvalidArgument("row " + std::to_string(row) + ": " + error.what());
-      }
-    }
+    const std::size_t first = task * rows_per_task;
+    codec.encode_rows(documents, order, first, std::min(store.size_, first + rows_per_task),
+                      store.records_.data() + first * codec.stride(),
+                      codec.has_factors() ? store.factors_.data() + 2 * first : nullptr);
   });
   control.throw_if_stopped();
   return store;
@@ -142,6 +160,12 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
   if (codec_.has_factors()) writer.add(prefix + "/factors", factors_.span());
   if (!codec_.mean().empty()) writer.add(prefix + "/mean", codec_.mean());
+  if (const ProductQuantiser* product = codec_.product()) {
+    const std::uint64_t parts = product->shape().parts;
+    writer.add_owned(prefix + "/product", std::string(reinterpret_cast<const char*>(&parts), sizeof(parts)));
+    writer.add(prefix + "/centroids", product->centroids());
+    if (product->shape().rotated) writer.add(prefix + "/directions", product->directions());
+  }
 }
 
 CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
@@ -163,8 +187,12 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   if (header.dim == 0 || header.size > file.file_bytes() || header.dim > 8 * file.file_bytes()) {
     throw_corrupt(prefix + "/codec", "size or dimension is beyond what the file can hold");
   }
-  const CodecOptions options{static_cast<CodecKind>(header.kind), header.rotate == 1, header.centre == 1,
-                             header.seed, (header.layout & side_value_flag) != 0};
+  const CodecOptions options{static_cast<CodecKind>(header.kind),
+                             header.rotate == 1,
+                             header.centre == 1,
+                             header.seed,
+                             (header.layout & side_value_flag) != 0,
+                             {}};
   const int layout = header.layout & ~int{side_value_flag};
   const bool has_layouts = options.kind == CodecKind::i8 || options.kind == CodecKind::i4;
   if (layout > (has_layouts ? Codec::newest_layout : 0)) throw_corrupt(prefix + "/codec", "unknown layout");
@@ -181,8 +209,10 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     if (!std::isfinite(v)) throw_corrupt(prefix + "/mean", "holds a value that is not finite");
   }
   CodeStore store;
-  store.codec_ = Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span(),
-                                header.exponent, header.split_queries == 1, layout);
+  store.codec_ = is_product(options.kind)
+                     ? load_product(file, prefix, options, static_cast<Metric>(header.metric), header.dim)
+                     : Codec::restore(options, static_cast<Metric>(header.metric), header.dim, mean.span(),
+                                      header.exponent, header.split_queries == 1, layout);
   if (header.split_queries == 1 && !store.codec_.splits_queries())
     throw_corrupt(prefix + "/codec", "queries of this codec cannot be split");
   store.size_ = header.size;

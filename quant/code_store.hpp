@@ -34,7 +34,7 @@ class CodeStore {
     return codec_.stride() + (codec_.has_factors() ? 2 * sizeof(float) : 0);
   }
   [[nodiscard]] std::size_t memory_bytes() const {
-    return records_.bytes() + factors_.bytes() + codec_.mean().size_bytes();
+    return records_.bytes() + factors_.bytes() + codec_.memory_bytes();
   }
 
   void decode(std::size_t slot, std::span<float> out) const;
@@ -43,7 +43,7 @@ class CodeStore {
     codec_.score(query, records(), factors(), slots, count, out);
   }
 
-  /// Sections "<prefix>/codec", "/codes", "/factors", "/mean".
+  /// Sections "<prefix>/codec", "/codes", "/factors", "/mean", "/product", "/centroids", "/directions", those that the codec has.
   void save(ContainerWriter& writer, const std::string& prefix) const;
   /// Validates everything read: sizes, kinds, and that floats are finite. Throws CorruptFile.
   static CodeStore load(const Container& file, const std::string& prefix);

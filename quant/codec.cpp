@@ -6,6 +6,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 #include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/product_quantiser.hpp"
 
 namespace vicinal {
 namespace {
@@ -71,6 +72,7 @@ void reserve(Array<std::byte>& values, Array<float>& scratch, std::size_t bytes,
 }  // namespace
 
 void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) const {
+  if (is_product(kind())) return prepare_product(vector, query);
   const bool integer = is_integer(kind());
   reserve(query.values_, query.scratch_, integer ? padded(dim_, 128) : padded(dim_, 32) * sizeof(float),
           integer ? dim_ : dim_ * sizeof(float), dim_);
@@ -125,6 +127,7 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
 }
 
 void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
+  if (is_product(kind())) return prepare_product_record(record, query);
   const bool integer = is_integer(kind());
   reserve(query.values_, query.scratch_, integer ? padded(dim_, 128) : padded(dim_, 32) * sizeof(float),
           integer ? dim_ : dim_ * sizeof(float), dim_);
@@ -196,6 +199,8 @@ void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte*
 void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,
                   const std::uint32_t* ids, std::size_t count, float* out) const noexcept {
   const Records where{records, stride_, ids};
+  if (is_product(kind()))
+    return product_->score(query.values_.data(), query.weight_, query.constant_, records, ids, count, out);
   if (is_integer(kind())) {
     const auto kernel = kind() == CodecKind::i8   ? kernels_->bytes
                         : kind() == CodecKind::i4 ? kernels_->nibbles

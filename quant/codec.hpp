@@ -31,7 +31,10 @@ enum class CodecKind : std::uint8_t {
   b1 =
       8,  ///< one bit a dimension, its sign after centring and rotation, with an unbiased scale per vector: RaBitQ (Gao and Long,
           ///< SIGMOD 2024)
-  // 9 and 10 are taken.
+  pq8 =
+      9,  ///< product quantisation (quant/product_quantiser.hpp): a byte names the nearest of 256 centroids of a sub-space; with a
+          ///< learnt rotation OPQ
+  pq4 = 10,  ///< the same with 16 centroids and half a byte
   b2 =
       11,  ///< two bits a dimension, -3, -1, 1 or 3 after centring and rotation, with an unbiased scale per vector: RaBitQ of one more bit
            ///< (Gao et al., SIGMOD 2025)
@@ -45,16 +48,31 @@ constexpr bool is_integer(CodecKind kind) {
 /// RaBitQ's: the scale makes estimates of distances unbiased, and errors have a bound.
 constexpr bool is_rabitq(CodecKind kind) { return kind == CodecKind::b1 || kind == CodecKind::b2; }
 
+constexpr bool is_product(CodecKind kind) { return kind == CodecKind::pq8 || kind == CodecKind::pq4; }
+
+/// How many sub-spaces pq8 and pq4 cut vectors into: `parts`, or where that is 0 one for every `divisor` dimensions, rounded up.
+struct ProductSize {
+  std::size_t parts = 0;
+  std::size_t divisor = 0;
+
+  [[nodiscard]] constexpr std::size_t of(std::size_t dim) const {
+    return parts != 0 || divisor == 0 ? parts : dim / divisor + (dim % divisor != 0 ? 1 : 0);
+  }
+  friend bool operator==(const ProductSize&, const ProductSize&) = default;
+};
+class ProductQuantiser;
+
 struct CodecOptions {
   CodecKind kind = CodecKind::f32;
-  bool rotate = true;  ///< integers only
+  bool rotate = true;  ///< integers: by a random rotation; pq8 and pq4: by a learnt one
   bool centre =
       true;  ///< integers only: subtract the mean of the documents. Exact for l2; for ip and cosine <q, mean> is added back
-  std::uint64_t seed = 0;  ///< of the rotation
+  std::uint64_t seed = 0;  ///< of the rotation; pq8 and pq4: of the rows that are learnt from
   /// Integers only, not for cosine: vectors have one value more than are coded, their last. That of a document is added to its offset, so
   /// that it counts exactly: with weight 1 for l2, for ip with the query's last value as its weight (Projection makes such vectors). They
   /// have no mean.
   bool side_value = false;
+  ProductSize product = {};  ///< pq8 and pq4 only
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
 };
@@ -96,13 +114,15 @@ class PreparedQuery {
 /// b1: bit j % 8 of byte j / 8 is set where element j is not negative: its signs c, 1 or -1.
 /// b2: element j lies in byte j / 64 * 16 + j % 16, in the two bits from 2 (j % 64 / 16) on; two bits b stand for c = 2 b - 3.
 /// The scale of both is |r|^2 / <r, c> and their offset for l2 |r|^2, so distances are estimates without bias; those of l2 may be below 0.
+/// pq8 and pq4: see ProductQuantiser. Of their options `product` is given in parts once there is a codec, and `centre` is false.
 class Codec {
  public:
   Codec() = default;
 
-  /// Learns what the codec needs from the documents: i8 and i4 with centring the mean, float8 the exponent; the others do not read them.
+  /// Learns what the codec needs from the documents: i8 and i4 with centring the mean, float8 the exponent, pq8 and pq4 their centroids
+  /// and rotation; the others do not read them.
   /// The result depends on documents, options and metric alone, not on the number of threads. Throws InvalidArgument (dim 0, or too
-  /// large for i8).
+  /// large for i8; a product without or with more sub-spaces than dimensions).
   static Codec train(const CodecOptions& options, Metric metric, MatrixView<const float> documents,
                      const BuildControl& control = {});
   /// As loaded from a file: `mean` is empty or dim values, `exponent` is 0 but for float8. Without `split_queries`, as files had it
@@ -111,6 +131,8 @@ class Codec {
   static Codec restore(const CodecOptions& options, Metric metric, std::size_t dim,
                        std::span<const float> mean, int exponent = 0, bool split_queries = true,
                        int layout = newest_layout);
+  /// A product codec as loaded from a file; throws InvalidArgument unless `options` describe the quantiser.
+  static Codec restore(const CodecOptions& options, Metric metric, ProductQuantiser quantiser);
 
   [[nodiscard]] const CodecOptions& options() const { return options_; }
   [[nodiscard]] CodecKind kind() const { return options_.kind; }
@@ -127,6 +149,10 @@ class Codec {
   [[nodiscard]] int exponent() const { return exponent_; }
   /// Whether offsets hold -<mean, r>: integers with a mean, for ip and cosine.
   [[nodiscard]] bool splits_queries() const { return split_queries_; }
+  /// Of pq8 and pq4, else null; it lives as long as a copy of the codec.
+  [[nodiscard]] const ProductQuantiser* product() const { return product_.get(); }
+  /// What is kept beside the records: mean, centroids, learnt rotation.
+  [[nodiscard]] std::size_t memory_bytes() const;
   static constexpr int least_exponent = -180, most_exponent = 130;
   static constexpr int newest_layout = 1;
 
@@ -134,6 +160,11 @@ class Codec {
   /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
   void encode(std::span<const float> vector, std::byte* record, float* factors,
               std::span<float> scratch) const;
+
+  /// Encodes rows `order[first]` to `order[end - 1]` (empty order: rows first to end - 1) to consecutive records and factors, as encode()
+  /// does one by one; throws as it does, with the number of the row.
+  void encode_rows(MatrixView<const float> documents, std::span<const std::uint32_t> order, std::size_t first,
+                   std::size_t end, std::byte* records, float* factors) const;
 
   /// The vector a record stands for (after cosine's normalisation), dim values.
   void decode(const std::byte* record, const float* factors, std::span<float> out) const;
@@ -184,6 +215,10 @@ class Codec {
   // <r, c> / |c|^2, the multiple of the code that is closest to the residual.
   [[nodiscard]] float closest_scale(const std::byte* record, const float* factors) const;
   void set_mean(Array<float> mean, bool split_queries);
+  void encode_rotated_rows(MatrixView<const float> documents, std::span<const std::uint32_t> order,
+                           std::size_t first, std::size_t end, std::byte* records) const;
+  void prepare_product(std::span<const float> vector, PreparedQuery& query) const;
+  void prepare_product_record(const std::byte* record, PreparedQuery& query) const;
   void encode_bits(std::span<const float> residual, std::byte* record, float* factors) const;
   void encode_quarters(std::span<const float> residual, std::byte* record, float* factors) const;
   [[nodiscard]] float mean_product(std::span<const float> residual) const;
@@ -200,6 +235,7 @@ class Codec {
   int exponent_ = 0;
   int layout_ = 0;
   std::shared_ptr<const Rotation> rotation_;
+  std::shared_ptr<const ProductQuantiser> product_;
   const Kernels* kernels_ = nullptr;
 };
 

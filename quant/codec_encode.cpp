@@ -9,6 +9,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 #include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/product_quantiser.hpp"
 
 namespace vicinal {
 
@@ -177,6 +178,24 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
       }
       return;
     }
+    case CodecKind::pq8:
+    case CodecKind::pq4: product_->encode(source, record); return;
+  }
+}
+
+void Codec::encode_rows(MatrixView<const float> documents, std::span<const std::uint32_t> order,
+                        std::size_t first, std::size_t end, std::byte* records, float* factors) const {
+  if (product_ && product_->shape().rotated)
+    return encode_rotated_rows(documents, order, first, end, records);
+  Array<float> scratch(dim_);
+  for (std::size_t slot = first; slot < end; ++slot) {
+    const std::size_t row = order.empty() ? slot : order[slot];
+    try {
+      encode(documents[row], records + (slot - first) * stride_,
+             factors == nullptr ? nullptr : factors + 2 * (slot - first), scratch.span());
+    } catch (const InvalidArgument& error) {
+      throw InvalidArgument("row " + std::to_string(row) + ": " + error.what());
+    }
   }
 }
 
@@ -216,6 +235,8 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
       }
       return;
     }
+    case CodecKind::pq8:
+    case CodecKind::pq4: product_->decode(record, out); return;
   }
 }
 

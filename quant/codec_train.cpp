@@ -8,6 +8,7 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
+#include "vicinal/quant/product_quantiser.hpp"
 
 namespace vicinal {
 namespace {
@@ -86,6 +87,8 @@ std::string_view to_string(CodecKind kind) {
     case CodecKind::i4: return "i4";
     case CodecKind::b1: return "b1";
     case CodecKind::b2: return "b2";
+    case CodecKind::pq8: return "pq8";
+    case CodecKind::pq4: return "pq4";
   }
   return "unknown";
 }
@@ -145,6 +148,14 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim, int la
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: stride_ = dim; break;
+    case CodecKind::pq8:
+    case CodecKind::pq4: {
+      const ProductShape shape = product_shape(options, dim);
+      options_.product = {shape.parts, 0};
+      options_.centre = false;
+      stride_ = shape.stride();
+      break;
+    }
   }
   if (!is_integer(options.kind)) return;
   if (dim > max_byte_dim) {
@@ -161,6 +172,11 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
   if (is_integer(options.kind) && options.centre && !options.side_value) {
     codec.set_mean(documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control), true);
   }
+  if (is_product(options.kind)) {
+    codec.product_ = std::make_shared<const ProductQuantiser>(
+        ProductQuantiser::train(product_shape(options, documents.cols()), metric == Metric::cosine, documents,
+                                options.seed, control));
+  }
   if (is_float8(options.kind))
     codec.exponent_ = exponent_for(options.kind, largest_value(documents, metric, control));
   return codec;
@@ -169,6 +185,7 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
 Codec Codec::restore(const CodecOptions& options, Metric metric, std::size_t dim, std::span<const float> mean,
                      int exponent, bool split_queries, int layout) {
   Codec codec(options, metric, dim, layout);
+  if (is_product(options.kind)) throw InvalidArgument("a product codec is restored from its quantiser");
   const std::size_t expected = is_integer(options.kind) && options.centre && !options.side_value ? dim : 0;
   if (mean.size() != expected) {
     throw InvalidArgument("codec mean has " + std::to_string(mean.size()) + " values, expected " +
@@ -218,6 +235,11 @@ std::uint64_t Codec::fingerprint() const {
     mix(split_queries_ ? 1 : 0);
     mix(static_cast<std::uint64_t>(layout_) + (options_.side_value ? 2 : 0));
     for (const float v : mean_.span()) mix(std::bit_cast<std::uint32_t>(v));
+  }
+  if (product_) {
+    mix(product_->shape().parts);
+    for (const float v : product_->centroids()) mix(std::bit_cast<std::uint32_t>(v));
+    for (const float v : product_->directions()) mix(std::bit_cast<std::uint32_t>(v));
   }
   return hash;
 }

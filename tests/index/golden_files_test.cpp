@@ -58,6 +58,10 @@ constexpr Golden files[] = {
     {"1-pca-whiten", "pca(5, whiten=on) | f32 | flat", Metric::l2, false},
     {"1-qpca-f16", "qpca(8) | f16 | flat", Metric::cosine, false},
     {"1-truncate-i4", "truncate(7) | i4 | flat", Metric::cosine, false, 0x5AD8B442EE1C36F3},
+    {"1-pq", "pq(d/3) | flat", Metric::ip, true},
+    {"1-pq4-hnsw-rerank", "pq(9, bits=4) | hnsw(m=4, efc=20) | rerank(f16, 5x)", Metric::l2, false},
+    {"1-opq4", "opq(d/2, bits=4) | flat", Metric::l2, false},
+    {"1-opq-hnsw-rerank", "opq(6) | hnsw(m=4, efc=20) | rerank(e4m3, 4x)", Metric::cosine, true},
 };
 
 // Whole thousandths from the library's own generator: nothing here depends on a mathematics library, whose last bits differ.

@@ -17,6 +17,8 @@ using ::testing::HasSubstr;
 constexpr const char* specs[] = {"flat",
                                  "bf16 | flat | rerank(f32, 2x)",
                                  "e4m3 | flat | rerank(e3m4, 2x)",
+                                 "pq(d/3) | flat | rerank(f16, 4x)",
+                                 "opq(5, bits=4) | hnsw(m=6, efc=30) | rerank(f16, 9x)",
                                  "e5m2 | hnsw(m=6, efc=40)",
                                  "i4 | hnsw(m=6, efc=40) | rerank(e4m3, 3x)",
                                  "i4(rotate=off) | flat",

@@ -73,6 +73,8 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"pca(4) | i8 | hnsw(m=4, efc=20) | rerank(f16, 3x)", Metric::l2, 50, 7, false, {}},
       {"qpca(3) | f32 | flat", Metric::cosine, 30, 6, true, {}},
       {"truncate(2) | f16 | flat", Metric::ip, 20, 5, false, {}},
+      {"pq(d/2, bits=4) | hnsw(m=4, efc=20)", Metric::ip, 60, 7, false, {}},
+      {"opq(3) | flat | rerank(f16, 3x)", Metric::cosine, 20, 6, true, {}},
   };
   for (Original& original : originals) {
     const Rows base = make_rows(original.rows, original.dim, 71);

@@ -71,7 +71,9 @@ TEST_F(IndexTest, EveryCombinationFindsTheNearest) {
   for (const char* spec :
        {"flat", "f16 | flat", "bf16 | hnsw | rerank(f32, 4x)", "i8 | flat | rerank(f16, 3x)", "hnsw",
         "hnsw | rerank(f32, 2x)", "i8(rotate=off, centre=off) | hnsw | rerank(bf16, 4x)", "e3m4 | hnsw",
-        "i4 | hnsw | rerank(f16, 4x)", "e4m3 | hnsw | rerank(f16, 3x)", "e5m2 | flat | rerank(e3m4, 4x)"}) {
+        "i4 | hnsw | rerank(f16, 4x)", "e4m3 | hnsw | rerank(f16, 3x)", "e5m2 | flat | rerank(e3m4, 4x)",
+        "pq(d/2) | hnsw | rerank(f16, 4x)", "opq(d/3) | flat | rerank(f16, 4x)",
+        "pca(12) | opq(6, bits=4) | hnsw | rerank(f16, 9x)"}) {
     for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
       const Index index = Index::build(base_.view(), spec, metric, uncalibrated());
       EXPECT_GE(recall_of(index.search(queries_.view(), 10), base_, queries_, metric), 0.93)

@@ -75,6 +75,10 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("pca(whiten=on, dim=8)")), "pca(8, whiten=on) | f32 | flat");
   EXPECT_EQ(to_string(parse_spec("pca(8, whiten=off)|f16")), "pca(8) | f16 | flat");
   EXPECT_EQ(to_string(parse_spec("qpca(65536)|flat")), "qpca(65536) | f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("pq(96)")), "pq(96) | flat");
+  EXPECT_EQ(to_string(parse_spec("pq(d/4)|hnsw")), "pq(d/4) | hnsw(m=32, efc=200)");
+  EXPECT_EQ(to_string(parse_spec("opq(bits=8, m=96)")), "opq(96) | flat");
+  EXPECT_EQ(to_string(parse_spec("pca(64)|opq(d/2, bits=4)|flat")), "pca(64) | opq(d/2, bits=4) | flat");
 }
 
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
@@ -85,9 +89,16 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
     spec.projection.dim = *rc::gen::inRange<std::size_t>(1, 65'537);
     spec.projection.whiten = spec.projection.kind == ProjectionKind::pca && *rc::gen::arbitrary<bool>();
   }
-  spec.codec.kind =
-      *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8, CodecKind::i4,
-                        CodecKind::b1, CodecKind::b2, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
+  spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8,
+                                      CodecKind::i4, CodecKind::b1, CodecKind::b2, CodecKind::e4m3,
+                                      CodecKind::e5m2, CodecKind::e3m4, CodecKind::pq8, CodecKind::pq4);
+  if (is_product(spec.codec.kind)) {
+    spec.codec.rotate = *rc::gen::arbitrary<bool>();
+    spec.codec.centre = false;
+    const bool divided = *rc::gen::arbitrary<bool>();
+    const auto number = *rc::gen::inRange<std::size_t>(1, divided ? 65'537 : 32'769);
+    (divided ? spec.codec.product.divisor : spec.codec.product.parts) = number;
+  }
   if (is_integer(spec.codec.kind)) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
@@ -113,7 +124,7 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
   const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
       "pca", "dim", "whiten", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc",
-      "3x", "on", "32", "\xC3\xA9", "\x01", "x"));
+      "3x", "on", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -132,7 +143,7 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     EXPECT_STREQ(
         error.what(),
         "unknown stage 'hnws', expected one of truncate, pca, qpca, f32, f16, bf16, i8, i4, b1, b2, e4m3, "
-        "e5m2, e3m4, flat, "
+        "e5m2, e3m4, pq, opq, flat, "
         "hnsw, rerank; did you mean 'hnsw'?\n"
         "i8 | hnws | rerank\n"
         "     ^");
@@ -224,7 +235,22 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"pca(all)", 4, "pca takes the dimensions to keep, such as 192, got 'all'"},
         Wrong{"pca(8, whiten=1)", 14, "whiten is on or off, got '1'"},
         Wrong{"truncate(8, whiten=on)", 12, "truncate has no key 'whiten', it has dim"},
-        Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
+        Wrong{"pq", 0, "pq lacks the number of sub-spaces, as in pq(96) or pq(d/4)"},
+        Wrong{"opq(bits=4)", 0, "opq lacks the number of sub-spaces, as in opq(96) or opq(d/4)"},
+        Wrong{"pq(0)", 3, "m must be 1 to 32768, got 0"}, Wrong{"pq(32769)", 3, "m must be 1 to 32768"},
+        Wrong{"pq(9x)", 3, "m is a whole number of 1 to 32768, got '9x'"},
+        Wrong{"pq(m=x)", 5, "m is a whole number of 1 to 32768, got 'x'"},
+        Wrong{"pq(d/0)", 5, "the divisor must be 1 to 65536, got 0"},
+        Wrong{"pq(d/)", 5, "the divisor is a whole number of 1 to 65536, got ''"},
+        Wrong{"pq(d/4.5)", 5, "the divisor is a whole number of 1 to 65536, got '4.5'"},
+        Wrong{"pq(m=d/0)", 7, "the divisor must be 1 to 65536"},
+        Wrong{"pq(d / 4)", 5, "unexpected character '/'"}, Wrong{"pq(96, m=96)", 3, "m is given twice"},
+        Wrong{"pq(96, 4)", 7, "pq takes the number of sub-spaces, such as 96 or d/4, got '4'"},
+        Wrong{"pq(half)", 3, "pq takes the number of sub-spaces, such as 96 or d/4, got 'half'"},
+        Wrong{"pq(96, bits=5)", 12, "bits is 8 or 4, got '5'"},
+        Wrong{"pq(96, rotate=on)", 7, "pq has no key 'rotate', it has m, bits"},
+        Wrong{"hnsw | rerank(pq)", 14, "one of f32, f16, bf16, e4m3, e5m2 and e3m4"},
+        Wrong{"i8/hnsw", 2, "unexpected character '/'"}, Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
 
 TEST(SpecError, ShortensAnAbsurdSpec) {
   EXPECT_THAT(reason_of(std::string(5000, ' ') + "hnsw"), HasSubstr("has 5004 characters"));
@@ -241,6 +267,21 @@ TEST(SpecExplain, NamesEveryStageAndItsBytes) {
   EXPECT_THAT(text, HasSubstr("4 x k candidates"));
   EXPECT_THAT(text, HasSubstr("of 100 dimensions (400 as f32)"));
   EXPECT_THAT(explain(parse_spec("flat"), 3), HasSubstr("12 bytes a vector"));
+}
+
+TEST(SpecExplain, ResolvesTheSizeOfAProductQuantiser) {
+  const std::string text = explain(parse_spec("pca(50) | opq(d/4, bits=4) | flat"), 100);
+  EXPECT_THAT(text,
+              HasSubstr("opq: half a byte a sub-space, which names the nearest of 16 centroids; 7 bytes a "
+                        "vector"));
+  EXPECT_THAT(text, HasSubstr("m=13: sub-spaces of 3 or 4 dimensions, after a learnt rotation"));
+  EXPECT_THAT(text, HasSubstr("13200 bytes an index for centroids and rotation"));  // 4 (50 x 16 + 50 x 50)
+  const std::string plain = explain(parse_spec("pq(25) | hnsw"), 100);
+  EXPECT_THAT(plain,
+              HasSubstr("pq: one byte a sub-space, which names the nearest of 256 centroids; 25 bytes"));
+  EXPECT_THAT(plain, HasSubstr("m=25: sub-spaces of 4 dimensions\n"));
+  EXPECT_THAT(plain, HasSubstr("102400 bytes an index for centroids\n"));
+  EXPECT_THROW((void)explain(parse_spec("pca(50) | pq(51)"), 100), InvalidArgument);
 }
 
 TEST(SpecExplain, CountsTheDimensionsThatAProjectionKeeps) {

@@ -16,7 +16,8 @@ import vicinal
 SPECS = [
     "flat", "f16 | flat", "bf16 | flat", "i8 | flat", "i8 | flat | rerank(f32, 4x)", "hnsw", "f16 | hnsw", "bf16 | hnsw",
     "i8 | hnsw", "i8 | hnsw | rerank(f16, 3x)", "i8 | hnsw(m=8, efc=60) | rerank(f32, 2x)", "i4 | hnsw | rerank(f32, 4x)",
-    "e3m4 | flat", "e4m3 | hnsw | rerank(f32, 3x)",
+    "e3m4 | flat", "e4m3 | hnsw | rerank(f32, 3x)", "pq(d/2) | flat | rerank(f32, 8x)",
+    "opq(8, bits=4) | hnsw | rerank(f32, 30x)",
 ]
 METRICS = ["l2", "ip", "cosine"]
 
@@ -64,6 +65,21 @@ def test_seed_decides_and_threads_do_not(base: Any, tmp_path: Path) -> None:
 
     one = file_of(threads=1, seed=5)
     assert one == file_of(threads=3, seed=5) and one != file_of(threads=1, seed=6)
+
+
+@pytest.mark.parametrize("spec", ["pq(8)", "opq(d/3, bits=4)"])
+def test_product_quantiser(spec: str, base: Any, queries: Any, tmp_path: Path) -> None:
+    index = vicinal.build(base, f"{spec} | flat", metric="l2", threads=2)
+    assert index.spec == f"{spec} | flat"
+    assert f"{8 if spec == 'pq(8)' else 4} bytes a vector" in vicinal.explain(index.spec, 24)
+    index.save(tmp_path / "index.vcn")
+    again = vicinal.open(tmp_path / "index.vcn")
+    assert again.nbytes == index.nbytes
+    assert again.search(queries, 5).ids.tolist() == index.search(queries, 5).ids.tolist()
+    with pytest.raises(ValueError, match="25 sub-spaces, more than the 24 dimensions"):
+        vicinal.build(base, "pq(25)", metric="l2")
+    with pytest.raises(ValueError, match=r"bits is 8 or 4, got '5'"):
+        vicinal.build(base, "pq(8, bits=5)", metric="l2")
 
 
 def test_one_dimension_in_is_one_dimension_out(flat: vicinal.Index, queries: Any) -> None:

@@ -12,6 +12,7 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/code_store.hpp"
+#include "vicinal/quant/product_quantiser.hpp"
 #include "../core/temporary_folder.hpp"
 #include "sample_vectors.hpp"
 
@@ -125,7 +126,7 @@ TEST_F(CodeStoreCorruption, OfTheCodec) {
         put<std::uint8_t>(s, metric_at, 2);
       },
       "a side value where there cannot be one");
-  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{9, 255}) {
+  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{12, 255}) {
     expect_codec_refused([kind](Sections& s) { put(s, kind_at, kind); }, "unknown codec kind");
   }
   for (const std::uint8_t metric : std::initializer_list<std::uint8_t>{3, 255}) {
@@ -231,6 +232,89 @@ TEST_F(CodeStoreCorruption, OfTheFactors) {
       CodecKind::i8, [](Sections& s) { s.factors->pop_back(); }, "factors", "expected 12 elements");
   expect_refused(
       CodecKind::i8, [](Sections& s) { s.factors.reset(); }, "factors", "missing");
+}
+
+// A store of product codes, section by section, each to be changed.
+class ProductStoreCorruption : public testing::Test {
+ protected:
+  struct Parts {
+    std::string codec = std::string(32, '\0');
+    std::string product;
+    std::optional<std::vector<float>> centroids;
+    std::optional<std::vector<float>> directions;
+    std::vector<std::uint8_t> codes;
+  };
+  static constexpr std::size_t size = 40, width = 9, parts = 4;
+
+  static Parts parts_of(CodecKind kind) {
+    const SampleVectors vectors = clustered_vectors(size, width, 1);
+    const Codec codec = Codec::train({kind, true, false, 3, false, {parts, 0}}, Metric::ip, vectors.view());
+    const CodeStore store = CodeStore::build(codec, vectors.view(), {});
+    Parts saved;
+    put<std::uint64_t>(saved.codec, size_at, size);
+    put<std::uint64_t>(saved.codec, dim_at, width);
+    put<std::uint64_t>(saved.codec, 16, 3);
+    put(saved.codec, kind_at, static_cast<std::uint8_t>(kind));
+    put<std::uint8_t>(saved.codec, metric_at, 1);
+    put<std::uint8_t>(saved.codec, rotate_at, 1);
+    saved.product.assign(8, '\0');
+    put<std::uint64_t>(saved.product, 0, parts);
+    const auto* const codes = reinterpret_cast<const std::uint8_t*>(store.records());
+    saved.codes.assign(codes, codes + size * codec.stride());
+    const ProductQuantiser& product = *codec.product();
+    saved.centroids.emplace(product.centroids().begin(), product.centroids().end());
+    saved.directions.emplace(product.directions().begin(), product.directions().end());
+    return saved;
+  }
+  template <class T>
+  static void put(std::string& bytes, std::size_t place, T value) {
+    std::memcpy(bytes.data() + place, &value, sizeof(T));
+  }
+  [[nodiscard]] CodeStore load(const Parts& saved, OpenMode mode) const {
+    ContainerWriter writer;
+    writer.add_owned("p/codec", saved.codec);
+    writer.add<std::uint8_t>("p/codes", saved.codes);
+    writer.add_owned("p/product", saved.product);
+    if (saved.centroids) writer.add<float>("p/centroids", *saved.centroids);
+    if (saved.directions) writer.add<float>("p/directions", *saved.directions);
+    writer.write(folder_ / "codes.vcn");
+    return CodeStore::load(Container::open(folder_ / "codes.vcn", mode), "p");
+  }
+  void expect_refused(const std::function<void(Parts&)>& change, const std::string& reason) const {
+    for (const CodecKind kind : {CodecKind::pq8, CodecKind::pq4}) {
+      Parts saved = parts_of(kind);
+      ASSERT_NO_THROW((void)load(saved, OpenMode::load));
+      change(saved);
+      for (const OpenMode mode : {OpenMode::load, OpenMode::map})
+        EXPECT_THAT([&] { (void)load(saved, mode); }, ThrowsMessage<CorruptFile>(HasSubstr(reason)));
+    }
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ProductStoreCorruption, IsRefused) {
+  expect_refused([](Parts& p) { put<std::uint8_t>(p.codec, centre_at, 1); }, "a product codec with a mean");
+  expect_refused([](Parts& p) { put<std::uint8_t>(p.codec, exponent_at, 1); },
+                 "the exponent is out of range");
+  expect_refused([](Parts& p) { put<std::uint8_t>(p.codec, split_at, 1); }, "cannot be split");
+  expect_refused([](Parts& p) { p.product.pop_back(); }, "p/product: wrong length");
+  expect_refused([](Parts& p) { put<std::uint64_t>(p.product, 0, 0); }, "has no sub-spaces");
+  expect_refused([](Parts& p) { put<std::uint64_t>(p.product, 0, width + 1); }, "has 10 sub-spaces");
+  expect_refused([](Parts& p) { put<std::uint64_t>(p.product, 0, ~std::uint64_t{0}); }, "sub-spaces");
+  expect_refused([](Parts& p) { put<std::uint64_t>(p.product, 0, width); }, "p/codes");
+  expect_refused([](Parts& p) { put<std::uint64_t>(p.codec, dim_at, width + 1); }, "p/centroids");
+  expect_refused([](Parts& p) { put<std::uint64_t>(p.codec, dim_at, 9000); }, "p/");
+  expect_refused([](Parts& p) { p.centroids->pop_back(); }, "p/centroids");
+  expect_refused([](Parts& p) { p.centroids.reset(); }, "p/centroids is missing");
+  expect_refused([](Parts& p) { p.directions->push_back(0.0F); }, "p/directions");
+  expect_refused([](Parts& p) { p.directions.reset(); }, "p/directions is missing");
+  expect_refused([](Parts& p) { p.codes.pop_back(); }, "p/codes");
+  for (const float value : {infinity, -infinity, nan, 0x1.0p55F}) {
+    expect_refused([value](Parts& p) { p.centroids->back() = value; }, "centroids hold");
+    expect_refused([value](Parts& p) { p.directions->front() = value; }, "directions hold");
+  }
+  expect_refused([](Parts& p) { p.directions->back() = 1.001F; }, "directions hold");
 }
 
 TEST_F(CodeStoreCorruption, OfASectionsType) {

@@ -21,6 +21,7 @@ struct CodecCase {
     std::string text(to_string(options.kind));
     if (is_integer(options.kind))
       text += std::string(options.centre ? "_centred" : "") + (options.rotate ? "_rotated" : "");
+    if (is_product(options.kind)) text += options.rotate ? "_opq" : "";
     return text + "_" + std::string(to_string(metric));
   }
 };
@@ -36,6 +37,18 @@ inline std::vector<CodecCase> codec_cases() {
         cases.push_back({{CodecKind::i8, rotate, centre, 7}, metric});
         cases.push_back({{CodecKind::i4, rotate, centre, 7}, metric});
       }
+    }
+  }
+  return cases;
+}
+
+/// Product codecs: a sub-space for every three dimensions.
+inline std::vector<CodecCase> product_cases() {
+  std::vector<CodecCase> cases;
+  for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
+    for (const CodecKind kind : {CodecKind::pq8, CodecKind::pq4}) {
+      for (const bool rotated : {false, true})
+        cases.push_back({{kind, rotated, false, 7, false, {0, 3}}, metric});
     }
   }
   return cases;

@@ -19,7 +19,7 @@ unsigned long long hash_of(std::span<const T> values) {
 }
 
 void print_digest(const CodecCase& which, std::size_t dim) {
-  constexpr std::size_t documents = 67;
+  const std::size_t documents = is_product(which.options.kind) ? 300 : 67;  // more than there are centroids
   const SampleVectors vectors = clustered_vectors(documents + 10, dim, 1);
   const MatrixView<const float> base = vectors.view().rows_from(0, documents);
   const Codec codec = Codec::train(which.options, which.metric, base);
@@ -108,5 +108,8 @@ int main(int argc, char** /*argv*/) {
   for (const vicinal::CodecCase& which : cases) {
     for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL})
       vicinal::print_digest(which, dim);
+  }
+  for (const vicinal::CodecCase& which : vicinal::product_cases()) {
+    for (const std::size_t dim : {1UL, 5UL, 33UL, 100UL}) vicinal::print_digest(which, dim);
   }
 }

@@ -1,0 +1,140 @@
+#include "vicinal/quant/kmeans.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "vicinal/core/random.hpp"
+#include "vicinal/quant/kernels/product.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr float largest_centroid = 0x1.0p54F;
+
+class Lloyd {
+ public:
+  Lloyd(const float* points, std::size_t rows, std::size_t dims, std::size_t count, Clusters& clusters)
+      : points_(points),
+        rows_(rows),
+        dims_(dims),
+        count_(count),
+        used_(std::min(rows, count)),
+        clusters_(clusters),
+        start_(count),
+        sums_(count * dims),
+        sizes_(count),
+        next_(rows) {}
+
+  void begin_with_points(std::uint64_t seed, std::uint64_t stream) {
+    clusters_.columns = Array<float>(dims_ * count_);
+    RandomStream random(seed, stream);
+    for (std::size_t c = 0; c < used_; ++c) {
+      const std::size_t first = c * rows_ / used_;
+      const std::size_t end = (c + 1) * rows_ / used_;
+      set_centroid(c, point(first + random.next_below(end - first)));
+    }
+    repeat_first();
+  }
+
+  // Whether a point changed its centroid.
+  bool assign() {
+    const float* columns = clusters_.columns.data();
+    std::fill_n(start_.data(), count_, 0.0F);
+    for (std::size_t j = 0; j < dims_; ++j) {
+      for (std::size_t c = 0; c < count_; ++c) {
+        const float x = columns[j * count_ + c];
+        start_[c] += 0.5F * x * x;
+      }
+    }
+    product_kernels().nearest_by_product(points_, dims_, rows_, columns, dims_, count_, start_.data(),
+                                         next_.data());
+    const bool changed = next_ != clusters_.ids;
+    std::swap(next_, clusters_.ids);
+    next_.resize(rows_);
+    return changed;
+  }
+
+  void move_centroids() {
+    std::fill(sums_.begin(), sums_.end(), 0.0);
+    std::fill(sizes_.begin(), sizes_.end(), 0U);
+    for (std::size_t i = 0; i < rows_; ++i) {
+      const std::uint32_t c = clusters_.ids[i];
+      ++sizes_[c];
+      double* const sum = sums_.data() + c * dims_;
+      for (std::size_t j = 0; j < dims_; ++j) sum[j] += static_cast<double>(points_[i * dims_ + j]);
+    }
+    std::vector<float> mean(dims_);
+    std::vector<std::size_t> lost;
+    for (std::size_t c = 0; c < used_; ++c) {
+      if (sizes_[c] == 0) {
+        lost.push_back(c);
+        continue;
+      }
+      for (std::size_t j = 0; j < dims_; ++j)
+        mean[j] = static_cast<float>(sums_[c * dims_ + j] / static_cast<double>(sizes_[c]));
+      set_centroid(c, mean.data());
+    }
+    if (!lost.empty()) replace(lost);
+    repeat_first();
+  }
+
+ private:
+  [[nodiscard]] const float* point(std::size_t i) const { return points_ + i * dims_; }
+  void set_centroid(std::size_t c, const float* values) {
+    for (std::size_t j = 0; j < dims_; ++j)
+      clusters_.columns[j * count_ + c] = std::clamp(values[j], -largest_centroid, largest_centroid);
+  }
+  void repeat_first() {
+    for (std::size_t j = 0; j < dims_; ++j) {
+      float* const row = clusters_.columns.data() + j * count_;
+      std::fill(row + used_, row + count_, row[0]);
+    }
+  }
+
+  // Centroids without points become the points that are farthest from their centroids; of equally far ones the first.
+  void replace(const std::vector<std::size_t>& lost) {
+    std::vector<std::pair<float, std::size_t>> errors(rows_);
+    for (std::size_t i = 0; i < rows_; ++i) {
+      float error = 0;
+      for (std::size_t j = 0; j < dims_; ++j) {
+        const float difference = points_[i * dims_ + j] - clusters_.columns[j * count_ + clusters_.ids[i]];
+        error += difference * difference;
+      }
+      errors[i] = {-error, i};
+    }
+    std::partial_sort(errors.begin(), errors.begin() + static_cast<std::ptrdiff_t>(lost.size()),
+                      errors.end());
+    for (std::size_t i = 0; i < lost.size(); ++i) {
+      // Where all points lie on centroids there is nothing to gain: the centroid repeats another.
+      set_centroid(lost[i], point(errors[i].second));
+    }
+  }
+
+  const float* points_;
+  std::size_t rows_;
+  std::size_t dims_;
+  std::size_t count_;
+  std::size_t used_;  // centroids that may have points of their own
+  Clusters& clusters_;
+  std::vector<float> start_;  // half the squared length of each centroid
+  std::vector<double> sums_;
+  std::vector<std::uint32_t> sizes_;
+  std::vector<std::uint32_t> next_;
+};
+
+}  // namespace
+
+void improve_clusters(const float* points, std::size_t rows, std::size_t dims, std::size_t count,
+                      std::size_t iterations, std::uint64_t seed, std::uint64_t stream, Clusters& clusters) {
+  Lloyd lloyd(points, rows, dims, count, clusters);
+  if (clusters.columns.size() != dims * count) lloyd.begin_with_points(seed, stream);
+  if (rows == 0) return;
+  clusters.ids.clear();
+  for (std::size_t iteration = 0; iteration < iterations; ++iteration) {
+    if (!lloyd.assign()) return;
+    lloyd.move_centroids();
+  }
+  lloyd.assign();
+}
+
+}  // namespace vicinal
