@@ -61,7 +61,7 @@ struct Data {
 
 // Padded with zeros, as the kernels want it.
 struct Query {
-  explicit Query(std::size_t dim) : floats((dim + 31) / 32 * 32), bytes((dim + 127) / 128 * 128) {
+  explicit Query(std::size_t dim) : floats((dim + 31) / 32 * 32), bytes((dim + 127) / 128 * 256) {
     RandomStream random(3, 3);
     for (std::size_t j = 0; j < dim; ++j) {
       floats[j] = static_cast<float>(random.next_unit() - 0.5);
@@ -174,15 +174,24 @@ constexpr std::array integer_kernels = {
     IntegerKernel{"bytes", &Kernels::bytes, 64, 64}, IntegerKernel{"nibbles", &Kernels::nibbles, 128, 64},
     IntegerKernel{"bits", &Kernels::bits, 64, 8}, IntegerKernel{"quarters", &Kernels::quarters, 64, 16}};
 
-// One row of the table: one of the two kernels.
+struct WholeKernel {
+  const char* name;
+  Kernels::WholeKernel Kernels::*kernel;
+};
+constexpr std::array whole_kernels = {WholeKernel{"whole_e4m3", &Kernels::whole_e4m3},
+                                      WholeKernel{"whole_e3m4", &Kernels::whole_e3m4}};
+
+// One row of the table: one of the three kernels.
 struct Row {
   const FloatKernel* kernel;
   const IntegerKernel* integer;
+  const WholeKernel* whole;
   std::size_t dim;
   Place place;
   bool by_id;
 
   [[nodiscard]] std::size_t stride() const {
+    if (whole != nullptr) return dim;
     return kernel != nullptr
                ? dim * kernel->value_bytes
                : (dim + integer->line_elements - 1) / integer->line_elements * integer->line_bytes;
@@ -192,15 +201,19 @@ struct Row {
   }
   [[nodiscard]] std::string name(const Kernels& set) const {
     return std::string(place == Place::dram ? "dram" : "cache") + (by_id ? "_ids/" : "_scan/") +
-           (kernel != nullptr ? kernel->name : integer->name) + "/" + std::string(set.name) + "/" +
-           std::to_string(dim);
+           (whole != nullptr    ? whole->name
+            : kernel != nullptr ? kernel->name
+                                : integer->name) +
+           "/" + std::string(set.name) + "/" + std::to_string(dim);
   }
   // Scores `count` records from `first` on, or by ids.
   void run(const Kernels& set, const Query& query, std::size_t first, const std::uint32_t* ids,
            std::size_t count, float* out) const {
     const Data& data = Data::instance();
     const Records where{data.records.data() + first * stride(), stride(), ids};
-    if (kernel != nullptr) {
+    if (whole != nullptr) {
+      (set.*whole->kernel)(query.bytes.data(), dim, where, nullptr, -2.0F, 1.0F, count, out);
+    } else if (kernel != nullptr) {
       (set.*kernel->kernel)(query.floats.data(), dim, where, count, out);
     } else {
       (set.*integer->kernel)(query.bytes.data(), dim, where, data.factors.data() + 2 * first, 1000, -2.0F,
@@ -246,7 +259,7 @@ void time_kernel(benchmark::State& state, const Row& row, const Kernels& set) {
   }
   const double seconds = seconds_now() - begin;
   const std::size_t scored = static_cast<std::size_t>(state.iterations()) * batch;
-  const std::size_t bytes = scored * (row.stride() + (row.kernel == nullptr ? 2 * sizeof(float) : 0));
+  const std::size_t bytes = scored * (row.stride() + (row.integer != nullptr ? 2 * sizeof(float) : 0));
   state.SetItemsProcessed(static_cast<std::int64_t>(scored));
   state.SetBytesProcessed(static_cast<std::int64_t>(bytes));
   if (row.place == Place::dram) {
@@ -259,9 +272,12 @@ void register_all() {
   for (const Place place : {Place::cache, Place::dram}) {
     for (const bool by_id : {false, true}) {
       for (const std::size_t dim : dims) {
-        for (const FloatKernel& kernel : float_kernels) rows.push_back({&kernel, nullptr, dim, place, by_id});
+        for (const FloatKernel& kernel : float_kernels)
+          rows.push_back({&kernel, nullptr, nullptr, dim, place, by_id});
         for (const IntegerKernel& kernel : integer_kernels)
-          rows.push_back({nullptr, &kernel, dim, place, by_id});
+          rows.push_back({nullptr, &kernel, nullptr, dim, place, by_id});
+        for (const WholeKernel& kernel : whole_kernels)
+          rows.push_back({nullptr, nullptr, &kernel, dim, place, by_id});
       }
     }
   }

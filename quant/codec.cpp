@@ -87,7 +87,9 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   query.constant_ = metric_ == Metric::cosine ? 1.0F : 0.0F;
   query.unit_ = 1.0F;
   query.offset_weight_ = 1.0F;
+  query.whole_ = false;
   if (!integer) {
+    if (set_whole_query(scratch, query)) return;
     if (is_float8(kind())) {
       // |q - x|^2 = 4^e |q 2^-e - x 2^-e|^2 and <q, x> = <q 2^e, x 2^-e>, where the kernels have x 2^-e.
       const int e = kernel_exponent();
@@ -132,6 +134,7 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
   reserve(query.values_, query.scratch_, integer ? padded(dim_, 128) : padded(dim_, 32) * sizeof(float),
           integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = true;
+  query.whole_ = false;
   query.unit_ = 1.0F;
   if (is_float8(kind())) {
     auto* values = reinterpret_cast<float*>(query.values_.data());
@@ -208,6 +211,12 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
                                                   : kernels_->quarters;
     kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), kernel_dim(), where, factors,
            query.shift_, query.weight_, query.constant_, query.offset_weight_, count, out);
+    return;
+  }
+  if (query.whole_) {
+    const auto kernel = kind() == CodecKind::e4m3 ? kernels_->whole_e4m3 : kernels_->whole_e3m4;
+    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, nullptr, query.weight_,
+           query.constant_, count, out);
     return;
   }
   const auto* values = reinterpret_cast<const float*>(query.values_.data());

@@ -98,8 +98,9 @@ class PreparedQuery {
   float weight_ = 1.0F;
   float constant_ = 0.0F;
   float offset_weight_ = 1.0F;
-  float norm_ = 0.0F;  // RaBitQ: length of the query after centring
-  float step_ = 0.0F;  // RaBitQ: what one unit of a byte of the query stands for
+  float norm_ = 0.0F;   // RaBitQ: length of the query after centring
+  float step_ = 0.0F;   // RaBitQ: what one unit of a byte of the query stands for
+  bool whole_ = false;  // float8: values_ are the bytes of whole numbers
 };
 
 /// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.
@@ -204,6 +205,8 @@ class Codec {
   void encode_float8(std::span<const float> source, std::byte* record) const;
   void encode_half(std::span<const float> source, std::byte* record) const;
   [[nodiscard]] int kernel_exponent() const;
+  // Makes the values of `vector` whole numbers where that is what the codec's inner products are made of; false where it is not.
+  bool set_whole_query(std::span<const float> vector, PreparedQuery& query) const;
   void encode_bytes(std::span<const float> residual, std::byte* record, float* factors) const;
   void encode_nibbles(std::span<float> residual, std::byte* record, float* factors) const;
   [[nodiscard]] std::size_t kernel_dim() const;

@@ -1,4 +1,4 @@
-// Vectors to records of float8, binary16 and bfloat16.
+// Vectors to records of float8, binary16 and bfloat16, and queries for float8.
 #include <cmath>
 #include <string>
 
@@ -16,6 +16,43 @@ void Codec::encode_float8(std::span<const float> source, std::byte* record) cons
   const auto encode = with_format(kind(), [](auto format) { return encode_kernels().float8(format()); });
   encode(source.data(), source.size(), std::ldexp(1.0F, first), std::ldexp(1.0F, power - first),
          reinterpret_cast<std::uint8_t*>(record));
+}
+
+namespace {
+
+// Of the whole numbers that a query is made of: 127 x 256.
+constexpr float largest_whole = 32'512.0F;
+
+}  // namespace
+
+bool Codec::set_whole_query(std::span<const float> vector, PreparedQuery& query) const {
+  if ((kind() != CodecKind::e4m3 && kind() != CodecKind::e3m4) || metric_ == Metric::l2 ||
+      dim_ > max_whole_dim)
+    return false;
+  const float largest = largest_magnitude(vector);
+  // What a unit of the sum stands for. It is far from the ends of the range, so that no distance overflows or is NaN; for queries
+  // and documents out there, floats do as well as ever.
+  const double unit = std::ldexp(
+      static_cast<double>(largest) / static_cast<double>(largest_whole) * static_cast<double>(f8_whole_unit),
+      exponent_);
+  if (largest != 0 && !(largest > 0x1.0p-80F && unit > 0x1.0p-100 && unit < 0x1.0p70)) return false;
+  const float inverse = largest == 0 ? 0.0F : largest_whole / largest;
+  const std::size_t part = padded(dim_, 64);  // 2 part bytes take no more room than the floats would
+  auto* high = reinterpret_cast<std::int8_t*>(query.values_.data());
+  auto* low = high + part;
+  for (std::size_t j = 0; j < dim_; ++j) {
+    const auto whole = static_cast<std::int32_t>(round_to_integer(vector[j] * inverse));
+    const std::int32_t upper = (whole + 128) >> 8;
+    // -128 has no negative among bytes: one of 65,025 units more.
+    const std::int32_t lower = std::max(whole - upper * 256, -127);
+    high[j] = static_cast<std::int8_t>(upper);
+    low[j] = static_cast<std::int8_t>(lower);
+  }
+  std::fill(high + dim_, high + part, std::int8_t{0});
+  std::fill(low + dim_, low + part, std::int8_t{0});
+  query.weight_ = largest == 0 ? 0.0F : -static_cast<float>(unit);
+  query.whole_ = true;
+  return true;
 }
 
 void Codec::encode_half(std::span<const float> source, std::byte* record) const {

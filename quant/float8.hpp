@@ -51,6 +51,26 @@ template <Float8Format format>
 inline constexpr float f8_unit = std::bit_cast<float>(std::uint32_t{127 + 15 - Float8Traits<format>::bias}
                                                       << 23U);
 
+/// Whether inner products with the format's codes are summed as whole numbers. E5M2's range is too wide for that.
+template <Float8Format format>
+inline constexpr bool f8_is_whole = format != Float8Format::e5m2;
+
+/// What the kernels of whole numbers see of a finite code's magnitude, code & 0x7F: its value in units of 2^-6 = 1 / f8_whole_unit, at most
+/// 15 bits. Exact for E3M4. For E4M3, whose unit is its smallest normal number, rounded down below 8 units; subnormal codes count as 0.
+inline constexpr float f8_whole_unit = 0x1.0p-6F;
+template <Float8Format format>
+constexpr std::uint16_t f8_whole(std::uint8_t code) {
+  static_assert(f8_is_whole<format>);
+  constexpr unsigned mantissa_bits = Float8Traits<format>::mantissa_bits;
+  const unsigned exponent = (code & 0x7FU) >> mantissa_bits;
+  const unsigned fraction = code & ((1U << mantissa_bits) - 1U);
+  if constexpr (format == Float8Format::e4m3) {
+    return static_cast<std::uint16_t>((8U | fraction) << exponent >> 4U);
+  } else {
+    return static_cast<std::uint16_t>(exponent == 0 ? fraction : (16U | fraction) << (exponent - 1U));
+  }
+}
+
 /// The code's value, exact for each of the 256 codes.
 template <Float8Format format>
 constexpr float f8_to_f32(std::uint8_t code) {

@@ -42,6 +42,14 @@ struct Kernels {
                               const float* factors, std::int32_t shift, float weight, float constant,
                               float offset_weight, std::size_t count, float* out);
 
+  /// out[i] = constant + (weight * factors[r]) * dot, or constant + weight * dot without factors, where r is the record's number and dot the
+  /// exact sum of q[j] x w[j], rounded once: w[j] is f8_whole() of a code with the code's sign, q[j] = 256 query[j] + query[part + j]
+  /// with part = dim padded to a multiple of 64. None of the query's 2 part bytes is -128; records are read up to `dim` bytes
+  /// exactly. dim <= max_whole_dim.
+  using WholeKernel = void (*)(const std::int8_t* query, std::size_t dim, const Records& records,
+                               const float* factors, float weight, float constant, std::size_t count,
+                               float* out);
+
   std::string_view name;  ///< "scalar", "sse4", "avx2", "avx3", "avx3_vnni", "neon"
   FloatKernel dot_f32 = nullptr, l2_f32 = nullptr;
   FloatKernel dot_f16 = nullptr, l2_f16 = nullptr;    ///< records of IEEE binary16
@@ -50,6 +58,7 @@ struct Kernels {
   FloatKernel dot_e4m3 = nullptr, l2_e4m3 = nullptr;
   FloatKernel dot_e5m2 = nullptr, l2_e5m2 = nullptr;
   FloatKernel dot_e3m4 = nullptr, l2_e3m4 = nullptr;
+  WholeKernel whole_e4m3 = nullptr, whole_e3m4 = nullptr;
   ByteKernel bytes = nullptr;
   /// As bytes with twice the dot, for records of dim / 2 bytes of two halves each: byte b of a 64-byte line is multiplied with value b of the
   /// query's line of 128 in its low half and value b + 64 in its high half, also of the last line, which may have fewer bytes. The query is
@@ -70,6 +79,7 @@ struct Kernels {
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };
 inline constexpr std::size_t max_byte_dim = 65'536;
+inline constexpr std::size_t max_whole_dim = 32'768;
 
 /// The best kernels this CPU can run, chosen at first use; the environment variable VICINAL_SIMD (a name of Kernels) caps the
 /// choice, an unknown name is ignored.

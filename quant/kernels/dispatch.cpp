@@ -10,7 +10,10 @@ std::vector<Kernels> find_kernels() {
   std::vector<Kernels> found{scalar_kernels()};
   for (const Kernels& portable : portable_kernels()) found.push_back(portable);
   Kernels vnni = found.back();
-  if (use_vnni(vnni)) found.push_back(vnni);
+  if (use_vnni(vnni)) {
+    use_vbmi(vnni);
+    found.push_back(vnni);
+  }
   return found;
 }
 

@@ -16,4 +16,8 @@ std::vector<Kernels> portable_kernels();
 /// true, when the CPU has AVX-512 VNNI.
 bool use_vnni(Kernels& table);
 
+/// Replaces the kernels of float8 as whole numbers of an "avx3_vnni" table by those that look codes up among 128 bytes (AVX-512 VBMI)
+/// where the CPU has it.
+void use_vbmi(Kernels& table);
+
 }  // namespace vicinal

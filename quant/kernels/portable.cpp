@@ -12,6 +12,7 @@
 
 #include "vicinal/quant/kernels/byte_kernels-inl.hpp"
 #include "vicinal/quant/kernels/float_kernels-inl.hpp"
+#include "vicinal/quant/kernels/whole_kernels-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace vicinal::HWY_NAMESPACE {
@@ -30,6 +31,8 @@ inline Kernels table(std::string_view name) {
           .l2_e5m2 = &score_floats<F8<2>, true>,
           .dot_e3m4 = &score_floats<F8<4>, false>,
           .l2_e3m4 = &score_floats<F8<4>, true>,
+          .whole_e4m3 = &score_whole<Float8Format::e4m3>,
+          .whole_e3m4 = &score_whole<Float8Format::e3m4>,
           .bytes = &score_integers<Bytes>,
           .nibbles = &score_integers<Nibbles>,
           .bits = &score_integers<Bits>,

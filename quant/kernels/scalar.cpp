@@ -1,4 +1,5 @@
 // The kernels in plain C++: the definition of the numeric contract, and the fallback for any machine.
+#include <array>
 #include <cstring>
 
 #include "vicinal/quant/float16.hpp"
@@ -33,6 +34,31 @@ float identity(float x) { return x; }
 template <Float8Format format>
 float shifted_f8(std::uint8_t code) {
   return f16_to_f32(f8_to_f16_bits<format>(code));
+}
+
+template <Float8Format format>
+constexpr std::array<std::int16_t, 256> whole_table() {
+  std::array<std::int16_t, 256> whole{};
+  for (std::size_t code = 0; code < 256; ++code) {
+    const std::int32_t magnitude = f8_whole<format>(static_cast<std::uint8_t>(code));
+    whole[code] = static_cast<std::int16_t>(code < 128 ? magnitude : -magnitude);
+  }
+  return whole;
+}
+
+template <Float8Format format>
+void score_whole(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                 float weight, float constant, std::size_t count, float* out) {
+  static constexpr std::array<std::int16_t, 256> whole = whole_table<format>();
+  const std::int8_t* const low = query + (dim + 63) / 64 * 64;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t record = records.ids == nullptr ? i : records.ids[i];
+    const auto* codes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
+    std::int64_t dot = 0;
+    for (std::size_t j = 0; j < dim; ++j) dot += (256 * query[j] + low[j]) * whole[codes[j]];
+    const float factor = factors == nullptr ? weight : weight * factors[record];
+    out[i] = constant + factor * static_cast<float>(dot);
+  }
 }
 
 std::int32_t byte_at(const std::uint8_t* record, std::size_t j) { return record[j]; }
@@ -89,6 +115,8 @@ Kernels scalar_kernels() {
           .l2_e5m2 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e5m2>, true>,
           .dot_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, false>,
           .l2_e3m4 = &score_floats<std::uint8_t, shifted_f8<Float8Format::e3m4>, true>,
+          .whole_e4m3 = &score_whole<Float8Format::e4m3>,
+          .whole_e3m4 = &score_whole<Float8Format::e3m4>,
           .bytes = &score_integers<dot_of<byte_at>>,
           .nibbles = &score_integers<nibble_dot>,
           .bits = &score_integers<dot_of<bit_at>>,

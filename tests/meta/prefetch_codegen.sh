@@ -45,5 +45,7 @@ expect "$of_index" 2 'vicinal::best_first<vicinal::SpaceScorer>\('
 expect "$of_index" 1 'vicinal::greedy_descent<vicinal::Scorer>\('
 expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_floats<'
 expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_integers<'
+expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_whole<'
+expect "$of_quant" 1 'vicinal::\(anonymous namespace\)::score_whole_vbmi<'
 expect "$of_quant" 1 'vicinal::\(anonymous namespace\)::score<0ul, .*Form\)[0-9], [a-z]+>\('  # any dimension; those for one dimension are unrolled
 exit $failed

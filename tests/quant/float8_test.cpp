@@ -170,6 +170,40 @@ TEST_P(Float8, WhatComesLaterSaturates) {
   EXPECT_EQ(decoded[2], 0.25F);
 }
 
+// Whole numbers serve queries and documents of ordinary size; beyond, floats do. Neither may show in the distances.
+TEST_P(Float8, InnerProductsScaleWithTheQueryAndTheDocuments) {
+  constexpr std::size_t dim = 70;
+  const SampleVectors vectors = clustered_vectors(20, dim, 12);
+  for (const int document_power : {-110, -60, 0, 60, 120}) {
+    SampleVectors base = vectors;
+    for (float& value : base.values) value = std::ldexp(value, document_power);
+    const Codec codec = Codec::train({GetParam().kind}, Metric::ip, base.view());
+    for (const int query_power : {-120, -90, -30, 0, 30, 110}) {
+      if (std::abs(document_power + query_power) > 100) continue;  // not a float any more
+      std::vector<float> query(vectors[3].begin(), vectors[3].end());
+      for (float& value : query) value = std::ldexp(value, query_power);
+      PreparedQuery prepared;
+      codec.prepare_query(query, prepared);
+      for (std::size_t d = 0; d < base.size(); ++d) {
+        const EncodedVector encoded(codec, base[d]);
+        const double expected = -dot_of(query, encoded.decoded(codec));
+        const double lengths = norm_of(query) * norm_of(encoded.decoded(codec));
+        ASSERT_NEAR(static_cast<double>(score_one(codec, prepared, encoded)), expected, 2e-4 * lengths)
+            << document_power << ", " << query_power;
+      }
+    }
+  }
+}
+
+TEST_P(Float8, AQueryOfZerosIsNoNumberOfItsOwn) {
+  const SampleVectors base = clustered_vectors(9, 33, 13);
+  const Codec codec = Codec::train({GetParam().kind}, Metric::ip, base.view());
+  PreparedQuery prepared;
+  codec.prepare_query(std::vector<float>(33, 0.0F), prepared);
+  for (std::size_t d = 0; d < base.size(); ++d)
+    EXPECT_EQ(score_one(codec, prepared, EncodedVector(codec, base[d])), 0.0F);
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, Float8, testing::ValuesIn(formats),
                          [](const testing::TestParamInfo<Format>& format) {
                            return std::string(format.param.name);
