@@ -58,6 +58,9 @@ constexpr Golden files[] = {
     {"1-pca-whiten", "pca(5, whiten=on) | f32 | flat", Metric::l2, false},
     {"1-qpca-f16", "qpca(8) | f16 | flat", Metric::cosine, false},
     {"1-truncate-i4", "truncate(7) | i4 | flat", Metric::cosine, false, 0x5AD8B442EE1C36F3},
+    {"1-b1-residual-i8-hnsw", "b1 | hnsw(m=4, efc=20) | rerank(+i8, 10x)", Metric::ip, true},
+    {"1-i4-residual-i4-l2", "i4 | flat | rerank(+i4, 3x)", Metric::l2, false},
+    {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
 };
 
 // Whole thousandths from the library's own generator: nothing here depends on a mathematics library, whose last bits differ.
