@@ -13,6 +13,7 @@
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 #include "vicinal/index/search_without.hpp"
+#include "vicinal/index/two_level.hpp"
 
 namespace vicinal {
 namespace {
@@ -112,9 +113,9 @@ AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const f
                                : build_mapped(spec, metric, base, queries, control);
   control.throw_if_stopped();
   if (!spec.rerank) return retriever;
-  CodecOptions rows;
-  rows.kind = spec.rerank->rows;
-  CodeStore store = CodeStore::build(Codec::train(rows, metric, base, control), base, {}, control);
+  if (spec.rerank->residual) return build_two_level(std::move(retriever), spec, base, control);
+  const Codec codec = Codec::train(rerank_codec(spec), metric, base, control);
+  CodeStore store = CodeStore::build(codec, base, {}, control);
   return Reranked(std::move(retriever), std::move(store), spec.rerank->depth);
 }
 
@@ -273,16 +274,16 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
   std::vector<std::uint32_t> rows = rows_of_ids(ids);
   const auto* mapped = retriever_.get_if<QueryMapped>();
   const AnyRetriever& holder = mapped == nullptr ? retriever_ : mapped->inner();
-  const CodeStore* codes = nullptr;
   if (const auto* reranked = holder.get_if<Reranked>()) {
-    codes = &reranked->rows();
-  } else if (const auto* flat = holder.get_if<Flat>()) {
+    for (std::size_t i = 0; i < rows.size(); ++i) reranked->decode(rows[i], out[i]);
+    return;
+  }
+  const CodeStore* codes = nullptr;
+  if (const auto* flat = holder.get_if<Flat>()) {
     codes = &flat->codes();
   } else if (const auto* hnsw = holder.get_if<Hnsw>()) {
     codes = &hnsw->codes();
-    std::vector<std::uint32_t> slot_of_row(size());
-    const std::span<const std::uint32_t> row_of_slot = hnsw->row_of_slot();
-    for (std::uint32_t slot = 0; slot < row_of_slot.size(); ++slot) slot_of_row[row_of_slot[slot]] = slot;
+    const Array<std::uint32_t> slot_of_row = slots_of_rows(hnsw->row_of_slot());
     for (std::uint32_t& row : rows) row = slot_of_row[row];
   }
   if (codes == nullptr) throw Unsupported("this retriever does not give its vectors back");

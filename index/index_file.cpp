@@ -11,6 +11,7 @@
 #include "vicinal/index/metadata.hpp"
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
+#include "vicinal/index/two_level.hpp"
 
 namespace vicinal {
 namespace {
@@ -120,8 +121,10 @@ AnyRetriever load_retriever(const Container& file, const Spec& spec, const Index
           : load_mapped(file, spec, metadata);
   if (!spec.rerank) return retriever;
   CodeStore rows = CodeStore::load(file, rows_prefix);
-  require_codes(rows, {{.kind = spec.rerank->rows}, metadata.metric, metadata.dim, metadata.size},
-                rows_prefix);
+  const bool residual = spec.rerank->residual;
+  const Metric metric = residual ? TwoLevelStore::second_metric(metadata.metric) : metadata.metric;
+  require_codes(rows, {rerank_codec(spec), metric, metadata.dim, metadata.size}, rows_prefix);
+  if (residual) return restore_two_level(std::move(retriever), std::move(rows), spec.rerank->depth);
   return Reranked(std::move(retriever), std::move(rows), spec.rerank->depth);
 }
 

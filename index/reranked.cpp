@@ -34,7 +34,9 @@ void Reranked::Params::validate() const {
 struct Reranked::Scratch {
   struct Worker {
     PreparedQuery query;
-    std::vector<std::uint32_t> rows;
+    TwoLevelQuery levels;
+    std::vector<Id> ids;
+    std::vector<std::uint32_t> slots;
     std::vector<float> distances;
     std::vector<Ranked> found;
     std::uint64_t reranked = 0;
@@ -81,9 +83,38 @@ Reranked::Reranked(AnyRetriever inner, CodeStore rows, double depth)
       rows_(std::move(rows)),
       depth_(depth),
       scratch_(std::make_shared<ScratchPool>()) {
+  require_fit();
+  if (rows_.codec().metric() != inner_.metric()) {
+    throw InvalidArgument(fmt::format("rows to rerank on have metric {}, the inner retriever {}",
+                                      to_string(rows_.codec().metric()), to_string(inner_.metric())));
+  }
+}
+
+Reranked::Reranked(AnyRetriever inner, TwoLevelStore levels, Array<std::uint32_t> slot_of_row, double depth)
+    : inner_(std::move(inner)),
+      rows_(levels.second()),
+      levels_(std::move(levels)),
+      slot_of_row_(std::move(slot_of_row)),
+      depth_(depth),
+      scratch_(std::make_shared<ScratchPool>()) {
+  require_fit();
+  const Metric metric = levels_->first().codec().metric();
+  if (metric != inner_.metric()) {
+    throw InvalidArgument(fmt::format("levels to rerank on have metric {}, the inner retriever {}",
+                                      to_string(metric), to_string(inner_.metric())));
+  }
+  if (!slot_of_row_.empty() && (slot_of_row_.size() != size() ||
+                                std::ranges::any_of(std::as_const(slot_of_row_).span(),
+                                                    [&](std::uint32_t slot) { return slot >= size(); }))) {
+    throw InvalidArgument(
+        fmt::format("the slots of {} rows do not fit {} codes", slot_of_row_.size(), size()));
+  }
+}
+
+void Reranked::require_fit() const {
   if (!inner_.has_value()) throw InvalidArgument("the retriever to rerank is empty");
-  if (!(depth >= 1 && std::isfinite(depth))) {
-    throw InvalidArgument(fmt::format("the rerank depth is {}, expected at least 1", depth));
+  if (!(depth_ >= 1 && std::isfinite(depth_))) {
+    throw InvalidArgument(fmt::format("the rerank depth is {}, expected at least 1", depth_));
   }
   if (rows_.size() != inner_.size()) {
     throw InvalidArgument(
@@ -93,9 +124,13 @@ Reranked::Reranked(AnyRetriever inner, CodeStore rows, double depth)
     throw InvalidArgument(fmt::format("rows to rerank on have dimension {}, the inner retriever {}",
                                       rows_.dim(), inner_.dim()));
   }
-  if (rows_.codec().metric() != inner_.metric()) {
-    throw InvalidArgument(fmt::format("rows to rerank on have metric {}, the inner retriever {}",
-                                      to_string(rows_.codec().metric()), to_string(inner_.metric())));
+}
+
+void Reranked::decode(std::size_t row, std::span<float> out) const {
+  if (levels_) {
+    levels_->decode(slot_of(row), out);
+  } else {
+    rows_.decode(row, out);
   }
 }
 
@@ -149,10 +184,10 @@ void Reranked::search_with(Candidates candidates, const VectorBatch& queries, Ne
 
   if (control.stats != nullptr) {
     for (const Scratch::Worker& worker : scratch->workers) work.reranked += worker.reranked;
-    work.bytes += work.reranked * rows_.bytes_per_vector();
+    work.bytes += work.reranked * (levels_ ? levels_->bytes_per_vector() : rows_.bytes_per_vector());
     control.stats->add_work(work);
-    control.stats->strategy =
-        fmt::format("rerank({}, {}) > {}", to_string(rows_.codec().kind()), wanted, work.strategy);
+    control.stats->strategy = fmt::format("rerank({}{}, {}) > {}", levels_ ? "+" : "",
+                                          to_string(rows_.codec().kind()), wanted, work.strategy);
   }
   scratch_->give_back(std::move(scratch));
 }
@@ -162,33 +197,44 @@ void Reranked::rerank(std::span<const float> query, std::span<const Id> candidat
                       std::size_t row, const Filter& filter, Scratch& scratch, std::size_t worker) const {
   constexpr std::size_t lookahead = 8;
   Scratch::Worker& own = scratch.workers[worker];
-  own.rows.clear();
+  own.ids.clear();
+  own.slots.clear();
   for (const Id id : candidates) {
     if (id < 0 || static_cast<std::uint64_t>(id) >= rows_.size() || !(filter.passes_all() || filter(id)))
       continue;
-    own.rows.push_back(static_cast<std::uint32_t>(id));
+    own.ids.push_back(id);
+    own.slots.push_back(static_cast<std::uint32_t>(slot_of(static_cast<std::size_t>(id))));
   }
-  if (own.rows.empty()) return;
+  if (own.slots.empty()) return;
 
   // The rows lie anywhere in memory: ask for the first while the query is made ready, then score in short runs and ask for the
   // rows of the next run before each.
-  const std::size_t record_bytes = rows_.codec().stride();
-  for (const std::uint32_t slot : std::span(own.rows).first(std::min(lookahead, own.rows.size()))) {
-    prefetch(rows_.record(slot), record_bytes);
-  }
-  rows_.codec().prepare_query(query, own.query);
-  own.distances.resize(std::max(own.distances.size(), own.rows.size()));
-  for (std::size_t begin = 0; begin < own.rows.size(); begin += lookahead) {
-    const std::size_t count = std::min(lookahead, own.rows.size() - begin);
-    for (std::size_t i = begin + count; i < std::min(begin + count + lookahead, own.rows.size()); ++i) {
-      prefetch(rows_.record(own.rows[i]), record_bytes);
+  const auto ask_for = [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < std::min(end, own.slots.size()); ++i) {
+      prefetch(rows_.record(own.slots[i]), rows_.codec().stride());
+      if (levels_) prefetch(levels_->first().record(own.slots[i]), levels_->first().codec().stride());
     }
-    rows_.score(own.query, own.rows.data() + begin, count, own.distances.data() + begin);
+  };
+  ask_for(0, lookahead);
+  if (levels_) {
+    levels_->prepare_query(query, own.levels);
+  } else {
+    rows_.codec().prepare_query(query, own.query);
   }
-  own.reranked += own.rows.size();
+  own.distances.resize(std::max(own.distances.size(), own.slots.size()));
+  for (std::size_t begin = 0; begin < own.slots.size(); begin += lookahead) {
+    const std::size_t count = std::min(lookahead, own.slots.size() - begin);
+    ask_for(begin + count, begin + count + lookahead);
+    if (levels_) {
+      levels_->score(own.levels, own.slots.data() + begin, count, own.distances.data() + begin);
+    } else {
+      rows_.score(own.query, own.slots.data() + begin, count, own.distances.data() + begin);
+    }
+  }
+  own.reranked += own.slots.size();
 
   own.found.clear();
-  for (std::size_t i = 0; i < own.rows.size(); ++i) own.found.push_back({own.distances[i], own.rows[i]});
+  for (std::size_t i = 0; i < own.ids.size(); ++i) own.found.push_back({own.distances[i], own.ids[i]});
   write_ranked(own.found, out, row);
 }
 

@@ -2,16 +2,18 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "vicinal/core/function_ref.hpp"
 #include "vicinal/index/any_retriever.hpp"
-#include "vicinal/quant/code_store.hpp"
+#include "vicinal/quant/two_level_store.hpp"
 
 namespace vicinal {
 
 /// Takes depth x k candidates from an inner retriever and scores them again on more precise rows. Distances reported are those
-/// of the rows. The inner retriever's ids must be row numbers of `rows`. Copies share everything.
+/// of the rows. The inner retriever's ids must be row numbers of `rows`. Copies share everything. With two levels of codes the rows are
+/// the inner retriever's own codes plus what those lack, so that no second copy of the vectors is needed.
 ///
 /// A search that the deadline, the stop token or the budget ends early rescores the candidates found until then.
 class Reranked {
@@ -33,12 +35,21 @@ class Reranked {
   /// Throws InvalidArgument when sizes, dimensions or metrics differ, or depth < 1.
   Reranked(AnyRetriever inner, CodeStore rows, double depth);
 
+  /// The rows are the sums of two levels, of which the first are the inner retriever's codes; row r is in slot slot_of_row[r] (empty:
+  /// slot r). Throws as above, and when slot_of_row has another length or names a slot that is not there.
+  Reranked(AnyRetriever inner, TwoLevelStore levels, Array<std::uint32_t> slot_of_row, double depth);
+
   [[nodiscard]] std::size_t size() const { return inner_.size(); }
   [[nodiscard]] std::size_t dim() const { return inner_.dim(); }
   [[nodiscard]] Metric metric() const { return inner_.metric(); }
-  [[nodiscard]] std::size_t memory_bytes() const { return inner_.memory_bytes() + rows_.memory_bytes(); }
+  [[nodiscard]] std::size_t memory_bytes() const {
+    return inner_.memory_bytes() + rows_.memory_bytes() + slot_of_row_.bytes();
+  }
   [[nodiscard]] const AnyRetriever& inner() const { return inner_; }
-  [[nodiscard]] const CodeStore& rows() const { return rows_; }
+  [[nodiscard]] const CodeStore& rows() const { return rows_; }  ///< of two levels, the second
+  [[nodiscard]] bool two_level() const { return levels_.has_value(); }
+  /// The vector of a row, dim() values, as its record or the sum of its levels stands for it.
+  void decode(std::size_t row, std::span<float> out) const;
   [[nodiscard]] double depth() const { return depth_; }
 
   void search(const VectorBatch& queries, NeighborsView out, const Params& params,
@@ -55,6 +66,10 @@ class Reranked {
   struct Scratch;
   class ScratchPool;
 
+  void require_fit() const;
+  [[nodiscard]] std::size_t slot_of(std::size_t row) const {
+    return slot_of_row_.empty() ? row : slot_of_row_[row];
+  }
   [[nodiscard]] std::size_t candidates_for(std::size_t k, const Params& params) const;
   void search_with(Candidates candidates, const VectorBatch& queries, NeighborsView out, const Params& params,
                    const SearchControl& control) const;
@@ -63,6 +78,8 @@ class Reranked {
 
   AnyRetriever inner_;
   CodeStore rows_;
+  std::optional<TwoLevelStore> levels_;
+  Array<std::uint32_t> slot_of_row_;
   double depth_ = 3.0;
   std::shared_ptr<ScratchPool> scratch_;
 };

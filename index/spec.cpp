@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "vicinal/index/spec_tokens.hpp"
+#include "vicinal/quant/two_level_store.hpp"
 
 namespace vicinal {
 namespace {
@@ -123,23 +124,59 @@ double read_depth(const Arguments& arguments, const Token& value) {
   return depth;
 }
 
+// The candidates of one bit a dimension are rougher, so more of them are looked at.
+double default_depth(CodecKind codec) { return codec == CodecKind::b1 ? 10 : 3; }
+
+// `where` points at what asked for a second level.
+void set_second_level(const Tokens& tokens, const Token& where, CodecKind level, Spec& spec) {
+  if (!is_integer(spec.codec.kind)) {
+    tokens.fail(where, fmt::format("a residual level needs codes of i8, i4, b2 or b1 to add to, got {}",
+                                   to_string(spec.codec.kind)));
+  }
+  if (spec.projection.kind != ProjectionKind::none) {
+    tokens.fail(where, fmt::format("a residual level adds to codes of all dimensions, {} keeps {}: take "
+                                   "rerank({}) without the +",
+                                   to_string(spec.projection.kind), spec.projection.dim, to_string(level)));
+  }
+  spec.rerank = RerankOptions{level, default_depth(spec.codec.kind), true};
+}
+
+constexpr std::array second_levels{CodecKind::i8, CodecKind::i4};
+
 void parse_rerank(Arguments& arguments, Spec& spec) {
-  constexpr std::array kinds{CodecKind::f32,  CodecKind::f16,  CodecKind::bf16,
-                             CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4};
+  constexpr std::array kinds{CodecKind::f32, CodecKind::f16,  CodecKind::bf16, CodecKind::i8,
+                             CodecKind::i4,  CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4};
+  if (spec.rerank) {
+    arguments.fail_at_name(fmt::format("a second rerank stage: {0}+{1} means {0} with rerank(+{1})",
+                                       to_string(spec.codec.kind), to_string(spec.rerank->rows)));
+  }
   RerankOptions options;
+  options.depth = default_depth(spec.codec.kind);
   const Token* keyed = arguments.find({"depth"});
   const Token* bare = arguments.find_bare(is_depth);
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
   if (const Token* depth = keyed != nullptr ? keyed : bare; depth != nullptr)
     options.depth = read_depth(arguments, *depth);
+  const auto given = [&](std::string_view name) {
+    return arguments.find_bare([name](std::string_view text) { return text == name; });
+  };
+  bool found = false;
   for (const CodecKind kind : kinds) {
-    if (arguments.find_bare([&](std::string_view text) { return text == to_string(kind); }) != nullptr) {
-      options.rows = kind;
-      break;
-    }
+    if (found || given(to_string(kind)) == nullptr) continue;
+    options.rows = kind;
+    found = true;
+  }
+  for (const CodecKind kind : second_levels) {
+    const Token* level = found ? nullptr : given(fmt::format("+{}", to_string(kind)));
+    if (level == nullptr) continue;
+    set_second_level(arguments.tokens(), *level, kind, spec);
+    options.rows = kind;
+    options.residual = true;
+    found = true;
   }
   arguments.require_all_used(
-      "the rows' format, one of f32, f16, bf16, e4m3, e5m2 and e3m4, and a depth such as 3x");
+      "the rows' format, one of f32, f16, bf16, i8, i4, e4m3, e5m2, e3m4, +i8 and +i4, and a depth such as "
+      "3x");
   spec.rerank = options;
 }
 
@@ -193,6 +230,32 @@ const Stage& find_stage(const Tokens& tokens, const Token& name) {
                                 suggestion(name.text, names)));
 }
 
+// The name of a codec with a second level, such as i4+i8: cuts the level off and returns it, an empty one when there is none.
+Token take_second_level(Call& call) {
+  const std::size_t plus = call.name.text.find('+', 1);
+  if (plus == std::string_view::npos) return {};
+  const Token level{Token::Kind::word, call.name.text.substr(plus + 1), call.name.position + plus + 1};
+  call.name.text = call.name.text.substr(0, plus);
+  return level;
+}
+
+void parse_second_level(const Tokens& tokens, const Token& level, const Stage& stage, const Call& call,
+                        Spec& spec) {
+  const auto kind =
+      std::ranges::find(second_levels, level.text, [](CodecKind known) { return to_string(known); });
+  if (stage.place != Place::codec || kind == second_levels.end()) {
+    tokens.fail(level,
+                fmt::format("after the + comes a second level of codes, i8 or i4, as in i4+i8; got {}+{}",
+                            stage.name, level.text));
+  }
+  if (!call.arguments.empty()) {
+    tokens.fail(
+        call.arguments.front().value,
+        fmt::format("{0}+{1} takes no arguments: write {0}(...) and rerank(+{1})", stage.name, level.text));
+  }
+  set_second_level(tokens, level, *kind, spec);
+}
+
 // Stages come in the order of Place, each place at most once.
 void require_place(const Tokens& tokens, const Stage* previous, const Stage& stage, const Token& name) {
   if (previous == nullptr || previous->place < stage.place) return;
@@ -205,6 +268,14 @@ void require_place(const Tokens& tokens, const Stage* previous, const Stage& sta
 }
 
 }  // namespace
+
+CodecOptions rerank_codec(const Spec& spec) {
+  CodecOptions options;
+  options.kind = spec.rerank ? spec.rerank->rows : CodecKind::f32;
+  if (spec.rerank && spec.rerank->residual) return TwoLevelStore::second_codec(spec.codec, options.kind);
+  if (is_integer(options.kind)) options.seed = spec.codec.seed;  // Other rows are stored without one.
+  return options;
+}
 
 Spec parse_spec(std::string_view text) {
   if (text.size() > longest_spec) {
@@ -221,11 +292,13 @@ Spec parse_spec(std::string_view text) {
     if (tokens.at(Token::Kind::bar)) tokens.fail(tokens.peek(), "a stage is missing before '|'");
     if (!tokens.at(Token::Kind::word))
       tokens.fail(tokens.peek(), "expected a stage, got " + text_of(tokens.peek()));
-    const Call call = parse_call(tokens);
+    Call call = parse_call(tokens);
+    const Token level = take_second_level(call);
     const Stage& stage = find_stage(tokens, call.name);
     require_place(tokens, previous, stage, call.name);
     Arguments arguments(tokens, call);
     stage.parse(arguments, spec);
+    if (level.kind == Token::Kind::word) parse_second_level(tokens, level, stage, call, spec);
     previous = &stage;
     if (tokens.at(Token::Kind::end)) return spec;
     if (!tokens.take_if(Token::Kind::bar)) {

@@ -28,6 +28,8 @@ class SpecError : public InvalidArgument {
 struct RerankOptions {
   CodecKind rows = CodecKind::f16;
   double depth = 3.0;  ///< candidates taken from the inner index, as a multiple of k
+  bool residual =
+      false;  ///< the rows are the codes of the index plus what those lack, coded as `rows` (TwoLevelStore)
 
   friend bool operator==(const RerankOptions&, const RerankOptions&) = default;
 };
@@ -38,12 +40,16 @@ struct RerankOptions {
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
 ///   pca(192) | i8 | hnsw | rerank(f16)              codes and graph of 192 dimensions, rescored on rows of all
 ///
+///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
+///
 /// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off) | qpca(<dim>), <dim> also written dim=<dim>: Projection
 /// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4, b2 and b1(the same) | e4m3 | e5m2 | e3m4
 ///         | pq(<m>, bits=8|4) | opq(the same), <m> sub-spaces as a number or as d/<divisor> of the dimensions coded, rounded up,
 ///         also written m=<m>
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
-/// rerank  rerank(f32|f16|bf16|e4m3|e5m2|e3m4, <depth>x), depth 1 to 1000, also written depth=<depth>; both have the defaults below
+///         <codec>+<level>, such as i4+i4, is the codec with rerank(+<level>)
+/// rerank  rerank(f32|f16|bf16|i8|i4|e4m3|e5m2|e3m4|+i8|+i4, <depth>x), depth 1 to 1000, also written depth=<depth>; by default f16 and
+///         3x, over b1 10x. With a + the rows hold what the codes of i8, i4, b2 or b1 lack; not behind a projection
 ///
 /// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
 /// seeds: those of a parsed one are the defaults, and to_string() leaves them out.
@@ -55,6 +61,9 @@ struct Spec {
 
   friend bool operator==(const Spec&, const Spec&) = default;
 };
+
+/// What the rerank rows are coded with; of residual rows, the second level.
+CodecOptions rerank_codec(const Spec& spec);
 
 /// Throws SpecError.
 Spec parse_spec(std::string_view text);

@@ -113,7 +113,8 @@ std::string to_string(const Spec& spec) {
   std::string text =
       projection_string(spec.projection) + codec_string(spec.codec) + " | " + index_string(spec.index);
   if (spec.rerank)
-    text += fmt::format(" | rerank({}, {}x)", to_string(spec.rerank->rows), decimal(spec.rerank->depth));
+    text += fmt::format(" | rerank({}{}, {}x)", spec.rerank->residual ? "+" : "",
+                        to_string(spec.rerank->rows), decimal(spec.rerank->depth));
   return text;
 }
 
@@ -170,9 +171,14 @@ std::string explain(const Spec& spec, std::size_t dim) {
     fmt::format_to(out, "index   flat: every query is compared with every vector, exact on the codes\n");
   }
   if (spec.rerank) {
-    const auto rows = static_cast<double>(record_bytes({.kind = spec.rerank->rows}, dim));
+    const bool residual = spec.rerank->residual;
+    const bool graph = std::holds_alternative<HnswOptions>(spec.index);
+    // Rows of two levels need the place of each row's codes in the graph.
+    const auto rows = static_cast<double>(record_bytes(rerank_codec(spec), dim) +
+                                          (residual && graph ? sizeof(std::uint32_t) : 0));
     total += rows;
-    fmt::format_to(out, "rerank  {}: {}; {} bytes a vector\n", to_string(spec.rerank->rows),
+    fmt::format_to(out, "rerank  {}{}: {}{}; {} bytes a vector\n", residual ? "+" : "",
+                   to_string(spec.rerank->rows), residual ? "what the codes above lack, added to them; " : "",
                    meaning(spec.rerank->rows), rows);
     fmt::format_to(out, "        depth={}: {} x k candidates are scored again on these rows\n",
                    decimal(spec.rerank->depth), decimal(spec.rerank->depth));

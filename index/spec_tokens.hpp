@@ -99,6 +99,7 @@ class Arguments {
                                        std::size_t most) const;
 
   [[noreturn]] void fail(const Token& token, const std::string& reason) const { tokens_.fail(token, reason); }
+  [[nodiscard]] const Tokens& tokens() const { return tokens_; }
   [[noreturn]] void fail_at_name(const std::string& reason) const { tokens_.fail(call_.name, reason); }
 
  private:

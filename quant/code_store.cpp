@@ -139,6 +139,20 @@ CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents
   return store;
 }
 
+CodeStore CodeStore::of_codes(const Codec& codec, Array<std::byte> records, Array<float> factors) {
+  CodeStore store;
+  store.codec_ = codec;
+  store.size_ = records.size() / codec.stride();
+  if (records.size() % codec.stride() != 0 || factors.size() != (codec.has_factors() ? 2 * store.size_ : 0)) {
+    throw InvalidArgument(std::to_string(records.size()) + " bytes of codes of " +
+                          std::to_string(codec.stride()) + " each do not go with " +
+                          std::to_string(factors.size()) + " factors");
+  }
+  store.records_ = std::move(records);
+  store.factors_ = std::move(factors);
+  return store;
+}
+
 void CodeStore::decode(std::size_t slot, std::span<float> out) const {
   codec_.decode(record(slot), codec_.has_factors() ? factors() + 2 * slot : nullptr, out);
 }

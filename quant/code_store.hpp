@@ -21,6 +21,10 @@ class CodeStore {
   static CodeStore build(const Codec& codec, MatrixView<const float> documents,
                          std::span<const std::uint32_t> order, const BuildControl& control = {});
 
+  /// Of codes that `codec` or something that knows its format made: stride() bytes a record, and two factors where it has them.
+  /// Throws InvalidArgument when their sizes do not fit together.
+  static CodeStore of_codes(const Codec& codec, Array<std::byte> records, Array<float> factors);
+
   [[nodiscard]] const Codec& codec() const { return codec_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t dim() const { return codec_.dim(); }

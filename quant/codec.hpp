@@ -90,6 +90,7 @@ class PreparedQuery {
 
  private:
   friend class Codec;
+  friend class TwoLevelStore;
   Array<std::byte> values_;  // f32 values or signed bytes, zero padded
   Array<float> scratch_;
   bool l2_ = false;
@@ -201,6 +202,7 @@ class Codec {
   [[nodiscard]] std::uint64_t fingerprint() const;
 
  private:
+  friend class TwoLevelStore;
   Codec(const CodecOptions& options, Metric metric, std::size_t dim, int layout = newest_layout);
   void encode_float8(std::span<const float> source, std::byte* record) const;
   void encode_half(std::span<const float> source, std::byte* record) const;

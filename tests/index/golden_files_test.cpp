@@ -62,6 +62,9 @@ constexpr Golden files[] = {
     {"1-pq4-hnsw-rerank", "pq(9, bits=4) | hnsw(m=4, efc=20) | rerank(f16, 5x)", Metric::l2, false},
     {"1-opq4", "opq(d/2, bits=4) | flat", Metric::l2, false},
     {"1-opq-hnsw-rerank", "opq(6) | hnsw(m=4, efc=20) | rerank(e4m3, 4x)", Metric::cosine, true},
+    {"1-b1-residual-i8-hnsw", "b1 | hnsw(m=4, efc=20) | rerank(+i8, 10x)", Metric::ip, true},
+    {"1-i4-residual-i4-l2", "i4 | flat | rerank(+i4, 3x)", Metric::l2, false},
+    {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
 };
 
 // Whole thousandths from the library's own generator: nothing here depends on a mathematics library, whose last bits differ.

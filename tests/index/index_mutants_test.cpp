@@ -75,6 +75,9 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"truncate(2) | f16 | flat", Metric::ip, 20, 5, false, {}},
       {"pq(d/2, bits=4) | hnsw(m=4, efc=20)", Metric::ip, 60, 7, false, {}},
       {"opq(3) | flat | rerank(f16, 3x)", Metric::cosine, 20, 6, true, {}},
+      {"b1 | hnsw(m=4, efc=20) | rerank(+i8, 5x)", Metric::l2, 60, 9, false, {}},
+      {"i4 | flat | rerank(+i4, 3x)", Metric::ip, 40, 11, true, {}},
+      {"i4 | flat | rerank(i8, 3x)", Metric::cosine, 30, 6, false, {}},
   };
   for (Original& original : originals) {
     const Rows base = make_rows(original.rows, original.dim, 71);

@@ -96,6 +96,9 @@ std::vector<RetrieverCase> own_retriever_cases() {
   cases.push_back(index_case("bits", "b1 | hnsw(m=12, efc=80) | rerank(f16, 20x)", false));
   cases.push_back(index_case("product", "pq(d/2) | hnsw(m=12, efc=80) | rerank(f16, 20x)", true));
   cases.push_back(index_case("rotated_product", "opq(d/2, bits=4) | flat | rerank(f16, 20x)", false));
+  cases.push_back(index_case("bits_and_residual", "b1 | hnsw(m=12, efc=80) | rerank(+i8, 20x)", false));
+  cases.back().tolerance = 1e-2;
+  cases.push_back(index_case("halves_and_residual", "i4 | flat | rerank(+i8, 5x)", true));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));
   // All dimensions, so that distances are what they were.

@@ -81,6 +81,21 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("pca(64)|opq(d/2, bits=4)|flat")), "pca(64) | opq(d/2, bits=4) | flat");
 }
 
+TEST(Spec, WritesLevelsOut) {
+  EXPECT_EQ(to_string(parse_spec("i4+i4|flat")), "i4 | flat | rerank(+i4, 3x)");
+  EXPECT_EQ(to_string(parse_spec("b1+i8|hnsw")), "b1 | hnsw(m=32, efc=200) | rerank(+i8, 10x)");
+  EXPECT_EQ(to_string(parse_spec("i4+i8")), "i4 | flat | rerank(+i8, 3x)");
+  EXPECT_EQ(parse_spec("b1+i8 | hnsw"), parse_spec("b1 | hnsw | rerank(10x, +i8)"));
+  EXPECT_NE(parse_spec("i4 | rerank(+i8)"), parse_spec("i4 | rerank(i8)"));
+}
+
+TEST(Spec, LooksAtMoreCandidatesOfOneBit) {
+  EXPECT_EQ(parse_spec("b1 | flat | rerank").rerank->depth, 10);
+  EXPECT_EQ(parse_spec("b1 | flat | rerank(+i4)").rerank->depth, 10);
+  EXPECT_EQ(parse_spec("b1 | flat | rerank(f32, 3x)").rerank->depth, 3);
+  EXPECT_EQ(parse_spec("b2 | flat | rerank").rerank->depth, 3);
+}
+
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
   Spec spec;
   if (*rc::gen::arbitrary<bool>()) {
@@ -111,8 +126,12 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
   }
   if (*rc::gen::arbitrary<bool>()) {
     RerankOptions rerank;
-    rerank.rows = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::e4m3,
-                                    CodecKind::e5m2, CodecKind::e3m4);
+    rerank.residual = is_integer(spec.codec.kind) && spec.projection.kind == ProjectionKind::none &&
+                      *rc::gen::arbitrary<bool>();
+    rerank.rows = rerank.residual
+                      ? *rc::gen::element(CodecKind::i8, CodecKind::i4)
+                      : *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8,
+                                          CodecKind::i4, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4);
     // Any double of the range, not only those of a short decimal.
     rerank.depth = 1.0 + 999.0 * (static_cast<double>(*rc::gen::arbitrary<std::uint32_t>()) / 4294967295.0);
     spec.rerank = rerank;
@@ -124,7 +143,7 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
   const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
       "pca", "dim", "whiten", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc",
-      "3x", "on", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "\xC3\xA9", "\x01", "x"));
+      "3x", "on", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "+i8", "b1+i4", "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -216,8 +235,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"flat(m=3)", 5, "flat takes no arguments"},
         Wrong{"f16(rotate=on)", 4, "f16 takes no arguments"},
         Wrong{"i8(rotate=yes)", 10, "rotate is on or off, got 'yes'"},
-        Wrong{"hnsw | rerank(i8)", 14, "one of f32, f16, bf16, e4m3, e5m2 and e3m4"},
-        Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16, bf16, e4m3, e5m2 and e3m4"},
+        Wrong{"hnsw | rerank(b1)", 14, "one of f32, f16, bf16, i8, i4, e4m3, e5m2, e3m4, +i8 and +i4"},
+        Wrong{"hnsw | rerank(f16, f32)", 14, "one of f32, f16, bf16, i8, i4, e4m3, e5m2, e3m4, +i8 and +i4"},
         Wrong{"hnsw | rerank(0.5x)", 14, "the depth must be 1x to 1000x, got '0.5x'"},
         Wrong{"hnsw | rerank(1001x)", 14, "the depth must be 1x to 1000x"},
         Wrong{"hnsw | rerank(depth=nan)", 20, "the depth is a multiple of k such as 3x"},
@@ -249,8 +268,22 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"pq(half)", 3, "pq takes the number of sub-spaces, such as 96 or d/4, got 'half'"},
         Wrong{"pq(96, bits=5)", 12, "bits is 8 or 4, got '5'"},
         Wrong{"pq(96, rotate=on)", 7, "pq has no key 'rotate', it has m, bits"},
-        Wrong{"hnsw | rerank(pq)", 14, "one of f32, f16, bf16, e4m3, e5m2 and e3m4"},
-        Wrong{"i8/hnsw", 2, "unexpected character '/'"}, Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
+        Wrong{"hnsw | rerank(pq)", 14, "rerank takes the rows' format, one of f32"},
+        Wrong{"i8/hnsw", 2, "unexpected character '/'"},
+        Wrong{"flat | rerank(+i8)", 14,
+              "a residual level needs codes of i8, i4, b2 or b1 to add to, got f32"},
+        Wrong{"f16 | hnsw | rerank(+i4, 3x)", 20, "to add to, got f16"},
+        Wrong{"f16+i8 | flat", 4, "to add to, got f16"},
+        Wrong{"i8 | flat | rerank(+f16)", 19, "rerank takes the rows' format"},
+        Wrong{"i8 | flat | rerank(i8, +i4)", 23, "rerank takes the rows' format"},
+        Wrong{"pca(8) | i8 | flat | rerank(+i8)", 28, "pca keeps 8: take rerank(i8) without the +"},
+        Wrong{"pca(8) | i4+i8 | flat", 12, "a residual level adds to codes of all dimensions"},
+        Wrong{"i4+b1 | flat", 3, "a second level of codes, i8 or i4, as in i4+i8; got i4+b1"},
+        Wrong{"i4+ | flat", 3, "got i4+"}, Wrong{"i4+i4+i4 | flat", 3, "got i4+i4+i4"},
+        Wrong{"+i4 | flat", 0, "unknown stage '+i4'"}, Wrong{"hnsw+i8", 5, "got hnsw+i8"},
+        Wrong{"i4+i8(rotate=off) | flat", 13, "i4+i8 takes no arguments: write i4(...) and rerank(+i8)"},
+        Wrong{"i4+i8 | flat | rerank", 15, "a second rerank stage: i4+i8 means i4 with rerank(+i8)"},
+        Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
 
 TEST(SpecError, ShortensAnAbsurdSpec) {
   EXPECT_THAT(reason_of(std::string(5000, ' ') + "hnsw"), HasSubstr("has 5004 characters"));
@@ -282,6 +315,13 @@ TEST(SpecExplain, ResolvesTheSizeOfAProductQuantiser) {
   EXPECT_THAT(plain, HasSubstr("m=25: sub-spaces of 4 dimensions\n"));
   EXPECT_THAT(plain, HasSubstr("102400 bytes an index for centroids\n"));
   EXPECT_THROW((void)explain(parse_spec("pca(50) | pq(51)"), 100), InvalidArgument);
+}
+
+TEST(SpecExplain, CountsBothLevels) {
+  const std::string text = explain(parse_spec("b1+i4 | hnsw(m=16)"), 128);
+  EXPECT_THAT(text, HasSubstr("+i4: what the codes above lack, added to them; half a byte a dimension and a "
+                              "scale per vector; 76 bytes a vector"));  // 64, two floats and a slot
+  EXPECT_THAT(text, HasSubstr("10 x k candidates"));
 }
 
 TEST(SpecExplain, CountsTheDimensionsThatAProjectionKeeps) {

@@ -4,9 +4,12 @@
 
 #include <cstdio>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "vicinal/quant/projection.hpp"
+#include "vicinal/quant/two_level_store.hpp"
 #include "codec_cases.hpp"
 #include "sample_vectors.hpp"
 
@@ -57,6 +60,41 @@ void print_digest(const CodecCase& which, std::size_t dim) {
               hash_of(std::span<const float>(scores)));
 }
 
+// Second levels, and distances to the sums.
+void print_levels(const CodecCase& first, CodecKind second, std::size_t dim) {
+  constexpr std::uint32_t documents = 67;
+  const SampleVectors vectors = clustered_vectors(documents + 10, dim, 1);
+  const MatrixView<const float> base = vectors.view().rows_from(0, documents);
+  const TwoLevelStore store = TwoLevelStore::build(
+      CodeStore::build(Codec::train(first.options, first.metric, base), base, {}), second, base, {});
+  std::vector<std::uint32_t> slots;
+  for (std::uint32_t i = 0; i < documents; ++i) slots.push_back(i * 31 % documents);
+  std::vector<float> scores;
+  std::vector<float> found(documents);
+  TwoLevelQuery prepared;
+  for (std::size_t q = 0; q < 10; ++q) {
+    store.prepare_query(vectors[documents + q], prepared);
+    store.score(prepared, slots.data(), documents, found.data());
+    scores.insert(scores.end(), found.begin(), found.end());
+  }
+  std::printf("%s + %s dim %zu: codes %016llx, factors %016llx, scores %016llx\n", first.name().c_str(),
+              std::string(to_string(second)).c_str(), dim,
+              hash_of(std::span(store.second().records(), documents * store.second().codec().stride())),
+              hash_of(std::span(store.second().factors(), 2 * documents)),
+              hash_of(std::span<const float>(scores)));
+}
+
+void print_all_levels() {
+  for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
+    for (const CodecKind first : {CodecKind::i8, CodecKind::i4, CodecKind::b2, CodecKind::b1}) {
+      for (const std::size_t dim : {1UL, 33UL, 100UL, 384UL}) {
+        for (const CodecKind second : {CodecKind::i8, CodecKind::i4})
+          print_levels({{first, true, true, 7}, metric}, second, dim);
+      }
+    }
+  }
+}
+
 // Matrices, spectra and mapped vectors.
 void print_projection(const ProjectionOptions& options, Metric metric, std::size_t dim) {
   constexpr std::size_t documents = 150;
@@ -93,11 +131,15 @@ void print_projections() {
 }  // namespace
 }  // namespace vicinal
 
-// Without an argument codecs, with one projections.
-int main(int argc, char** /*argv*/) {
+// Without an argument codecs, with one projections or levels.
+int main(int argc, char** argv) {
   std::printf("%s\n", std::string(vicinal::kernels().name).c_str());
   if (argc > 1) {
-    vicinal::print_projections();
+    if (std::string_view(argv[1]) == "levels") {
+      vicinal::print_all_levels();
+    } else {
+      vicinal::print_projections();
+    }
     return 0;
   }
   std::vector<vicinal::CodecCase> cases = vicinal::codec_cases();

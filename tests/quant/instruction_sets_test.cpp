@@ -53,6 +53,14 @@ TEST(InstructionSets, TrainTheSameProjections) {
     EXPECT_EQ(digest_under(std::string(set.name), "projections").hashes, reference.hashes) << set.name;
 }
 
+TEST(InstructionSets, AddUpTheSameLevels) {
+  const Digest reference = digest_under("scalar", "levels");
+  EXPECT_EQ(std::count(reference.hashes.begin(), reference.hashes.end(), '\n'), 3 * 4 * 4 * 2)
+      << "metrics x first levels x dimensions x second levels";
+  for (const Kernels& set : available_kernels())
+    EXPECT_EQ(digest_under(std::string(set.name), "levels").hashes, reference.hashes) << set.name;
+}
+
 TEST(InstructionSets, AreTheBestWhenTheVariableNamesNone) {
   const std::string best(available_kernels().back().name);
   EXPECT_EQ(digest_under("").kernels, best);
