@@ -1,5 +1,4 @@
 #include "vicinal/index/spec.hpp"
-#include "vicinal/quant/product_shape.hpp"
 
 #include <fmt/format.h>
 
@@ -9,6 +8,7 @@
 #include <cstdint>
 
 #include "vicinal/index/spec_tokens.hpp"
+#include "vicinal/quant/product_shape.hpp"
 #include "vicinal/quant/two_level_store.hpp"
 
 namespace vicinal {
