@@ -66,7 +66,7 @@ void QueryMapped::search_without(const VectorBatch& queries, std::span<const std
 
 void QueryMapped::search_with(Inner inner, const VectorBatch& queries, NeighborsView out,
                               const SearchControl& control) const {
-  const std::size_t dim = inner_.dim();
+  const std::size_t dim = std::max<std::size_t>(1, inner_.dim());
   const std::size_t block =
       std::clamp<std::size_t>(most_mapped / dim, 1, std::max<std::size_t>(1, queries.size()));
   constexpr std::size_t queries_per_task = 16;

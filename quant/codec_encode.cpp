@@ -188,11 +188,12 @@ void Codec::encode_rows(MatrixView<const float> documents, std::span<const std::
   if (product_ && product_->shape().rotated)
     return encode_rotated_rows(documents, order, first, end, records);
   Array<float> scratch(dim_);
+  float none[2] = {};  // for codecs without factors
   for (std::size_t slot = first; slot < end; ++slot) {
     const std::size_t row = order.empty() ? slot : order[slot];
     try {
       encode(documents[row], records + (slot - first) * stride_,
-             factors == nullptr ? nullptr : factors + 2 * (slot - first), scratch.span());
+             factors == nullptr ? none : factors + 2 * (slot - first), scratch.span());
     } catch (const InvalidArgument& error) {
       throw InvalidArgument("row " + std::to_string(row) + ": " + error.what());
     }
