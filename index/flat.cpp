@@ -34,7 +34,7 @@ class GroupScan {
     if (distances_.size() < prepared_.size() * stride) distances_ = Array<float>(prepared_.size() * stride);
     const Codec& codec = codes_.codec();
     if (slots == nullptr) {
-      const float* factors = codec.has_factors() ? codes_.factors() + 2 * first : nullptr;
+      const float* factors = codes_.factors() + codec.factor_count() * first;
       codec.score_group(prepared_, codes_.record(first), factors, count, distances_.data(), stride);
     }
     for (std::size_t q = 0; q < prepared_.size(); ++q) {

@@ -66,11 +66,12 @@ struct ExpectedCodes {
   bool may_have_side_value = false;
 };
 
-// Of codecs that are neither integers nor products the kind is all.
+// Of codecs that are neither integers nor products kind and norm are all.
 bool same_codec(const CodecOptions& stored, CodecOptions expected, std::uint64_t dim) {
   if (is_product(expected.kind)) expected.product = {expected.product.of(dim), 0};
-  return is_integer(expected.kind) || is_product(expected.kind) ? stored == expected
-                                                                : stored.kind == expected.kind;
+  return is_integer(expected.kind) || is_product(expected.kind)
+             ? stored == expected
+             : stored.kind == expected.kind && stored.norm == expected.norm;
 }
 
 void require_codes(const CodeStore& codes, const ExpectedCodes& expected, std::string_view prefix) {

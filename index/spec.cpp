@@ -42,6 +42,13 @@ void parse_float_codec(Arguments& arguments, Spec& spec) {
 }
 
 template <CodecKind kind>
+void parse_float8_codec(Arguments& arguments, Spec& spec) {
+  spec.codec.kind = kind;
+  spec.codec.norm = arguments.read_switch("norm", spec.codec.norm);
+  arguments.require_all_used();
+}
+
+template <CodecKind kind>
 void parse_integer_codec(Arguments& arguments, Spec& spec) {
   spec.codec.kind = kind;
   spec.codec.rotate = arguments.read_switch("rotate", spec.codec.rotate);
@@ -211,9 +218,9 @@ constexpr std::array stages{
     Stage{"i4", Place::codec, parse_integer_codec<CodecKind::i4>},
     Stage{"b1", Place::codec, parse_integer_codec<CodecKind::b1>},
     Stage{"b2", Place::codec, parse_integer_codec<CodecKind::b2>},
-    Stage{"e4m3", Place::codec, parse_float_codec<CodecKind::e4m3>},
-    Stage{"e5m2", Place::codec, parse_float_codec<CodecKind::e5m2>},
-    Stage{"e3m4", Place::codec, parse_float_codec<CodecKind::e3m4>},
+    Stage{"e4m3", Place::codec, parse_float8_codec<CodecKind::e4m3>},
+    Stage{"e5m2", Place::codec, parse_float8_codec<CodecKind::e5m2>},
+    Stage{"e3m4", Place::codec, parse_float8_codec<CodecKind::e3m4>},
     Stage{"pq", Place::codec, parse_product<false>},
     Stage{"opq", Place::codec, parse_product<true>},
     Stage{"flat", Place::index, parse_flat},

@@ -43,7 +43,8 @@ struct RerankOptions {
 ///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
 ///
 /// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off) | qpca(<dim>), <dim> also written dim=<dim>: Projection
-/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4, b2 and b1(the same) | e4m3 | e5m2 | e3m4
+/// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4, b2 and b1(the same)
+///         | e4m3(norm=on|off) | e5m2 and e3m4(the same)
 ///         | pq(<m>, bits=8|4) | opq(the same), <m> sub-spaces as a number or as d/<divisor> of the dimensions coded, rounded up,
 ///         also written m=<m>
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction

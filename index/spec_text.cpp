@@ -27,6 +27,7 @@ std::string codec_string(const CodecOptions& codec) {
                        codec.kind == CodecKind::pq4 ? ", bits=4" : "");
   }
   std::string text(to_string(codec.kind));
+  if (is_float8(codec.kind)) return codec.norm ? text + "(norm=on)" : text;
   if (!is_integer(codec.kind)) return text;
   std::vector<std::string_view> arguments;
   if (!codec.rotate) arguments.emplace_back("rotate=off");
@@ -91,8 +92,8 @@ std::size_t record_bytes(const CodecOptions& codec, std::size_t dim) {
   CodecOptions options = codec;
   options.centre = false;  // The mean is per index, not per vector.
   options.rotate = false;
-  const Codec restored = Codec::restore(options, Metric::l2, dim, {});
-  return restored.stride() + (restored.has_factors() ? 2 * sizeof(float) : 0);
+  const Codec restored = Codec::restore(options, Metric::ip, dim, {});
+  return restored.stride() + restored.factor_count() * sizeof(float);
 }
 
 // Mean, spectrum and a matrix, of qpca two.
@@ -158,6 +159,11 @@ std::string explain(const Spec& spec, std::size_t dim) {
                    shape.rotated ? ", after a learnt rotation" : "");
     fmt::format_to(out, "        {} bytes an index for {}\n", shape.table_bytes(),
                    shape.rotated ? "centroids and rotation" : "centroids");
+  }
+  if (is_float8(spec.codec.kind)) {
+    fmt::format_to(out, "        norm={}: {}\n", spec.codec.norm ? "on" : "off",
+                   spec.codec.norm ? "for ip and cosine a factor per vector keeps its length; l2 does without"
+                                   : "what the codes stand for has a length of its own");
   }
   if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
     total += graph_bytes(*hnsw);

@@ -26,10 +26,12 @@ struct CodecHeader {
   std::uint8_t centre;
   std::int16_t exponent;  // of float8, else 0
   std::uint8_t
-      split_queries;    // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
-  std::uint8_t layout;  // of i8 and i4, 0 in the first files; with side_value_flag for a side value
+      split_queries;  // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
+  std::uint8_t
+      layout;  // of i8 and i4, 0 in the first files; with side_value_flag for a side value; or norm_flag, of float8
 };
 constexpr std::uint8_t side_value_flag = 2;
+constexpr std::uint8_t norm_flag = 4;
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
 [[noreturn]] void throw_corrupt(const std::string& prefix, const std::string& reason) {
@@ -127,13 +129,14 @@ CodeStore CodeStore::build(const Codec& codec, MatrixView<const float> documents
   store.codec_ = codec;
   store.size_ = order.empty() ? documents.rows() : order.size();
   store.records_ = Array<std::byte>(checked_product(store.size_, codec.stride(), "codes"));
-  if (codec.has_factors()) store.factors_ = Array<float>(checked_product(store.size_, 2, "factors"));
+  const std::size_t factors = codec.factor_count();
+  if (factors != 0) store.factors_ = Array<float>(checked_product(store.size_, factors, "factors"));
   const std::size_t tasks = (store.size_ + rows_per_task - 1) / rows_per_task;
   control.executor.for_each(tasks, [&](std::size_t task, std::size_t) {
     const std::size_t first = task * rows_per_task;
     codec.encode_rows(documents, order, first, std::min(store.size_, first + rows_per_task),
                       store.records_.data() + first * codec.stride(),
-                      codec.has_factors() ? store.factors_.data() + 2 * first : nullptr);
+                      store.factors_.data() + factors * first);
   });
   control.throw_if_stopped();
   return store;
@@ -143,7 +146,7 @@ CodeStore CodeStore::of_codes(const Codec& codec, Array<std::byte> records, Arra
   CodeStore store;
   store.codec_ = codec;
   store.size_ = records.size() / codec.stride();
-  if (records.size() % codec.stride() != 0 || factors.size() != (codec.has_factors() ? 2 * store.size_ : 0)) {
+  if (records.size() % codec.stride() != 0 || factors.size() != codec.factor_count() * store.size_) {
     throw InvalidArgument(std::to_string(records.size()) + " bytes of codes of " +
                           std::to_string(codec.stride()) + " each do not go with " +
                           std::to_string(factors.size()) + " factors");
@@ -154,7 +157,7 @@ CodeStore CodeStore::of_codes(const Codec& codec, Array<std::byte> records, Arra
 }
 
 void CodeStore::decode(std::size_t slot, std::span<float> out) const {
-  codec_.decode(record(slot), codec_.has_factors() ? factors() + 2 * slot : nullptr, out);
+  codec_.decode(record(slot), factors() + codec_.factor_count() * slot, out);
 }
 
 void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
@@ -169,10 +172,11 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
       options.centre,
       static_cast<std::int16_t>(codec_.exponent()),
       codec_.splits_queries(),
-      static_cast<std::uint8_t>(codec_.layout() + (options.side_value ? side_value_flag : 0))};
+      static_cast<std::uint8_t>(codec_.layout() + (options.side_value ? side_value_flag : 0) +
+                                (options.norm && is_float8(options.kind) ? norm_flag : 0))};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
-  if (codec_.has_factors()) writer.add(prefix + "/factors", factors_.span());
+  if (codec_.factor_count() != 0) writer.add(prefix + "/factors", factors_.span());
   if (!codec_.mean().empty()) writer.add(prefix + "/mean", codec_.mean());
   if (const ProductQuantiser* product = codec_.product()) {
     const std::uint64_t parts = product->shape().parts;
@@ -206,8 +210,9 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
                              header.centre == 1,
                              header.seed,
                              (header.layout & side_value_flag) != 0,
-                             {}};
-  const int layout = header.layout & ~int{side_value_flag};
+                             {},
+                             scaled && (header.layout & norm_flag) != 0};
+  const int layout = header.layout & ~(int{side_value_flag} | (scaled ? int{norm_flag} : 0));
   const bool has_layouts = options.kind == CodecKind::i8 || options.kind == CodecKind::i4;
   if (layout > (has_layouts ? Codec::newest_layout : 0)) throw_corrupt(prefix + "/codec", "unknown layout");
   if (options.side_value &&
@@ -237,6 +242,13 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   store.records_ = codes.as<std::byte>();
   if (!records_are_finite(options.kind, store.records(), store.records_.size())) {
     throw_corrupt(prefix + "/codes", "holds a value that is not finite");
+  }
+  if (store.codec_.factor_count() == 1) {
+    store.factors_ = file.array<float>(prefix + "/factors", header.size);
+    for (const float factor : store.factors_.span()) {
+      if (!(factor > 0 && factor <= Codec::largest_norm_factor))
+        throw_corrupt(prefix + "/factors", "holds a value that is no ratio of lengths");
+    }
   }
   if (store.codec_.has_factors()) {
     if (!integers_are_codes(store.codec_, store.records(), store.records_.size()))

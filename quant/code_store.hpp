@@ -21,7 +21,7 @@ class CodeStore {
   static CodeStore build(const Codec& codec, MatrixView<const float> documents,
                          std::span<const std::uint32_t> order, const BuildControl& control = {});
 
-  /// Of codes that `codec` or something that knows its format made: stride() bytes a record, and two factors where it has them.
+  /// Of codes that `codec` or something that knows its format made: stride() bytes a record, and factor_count() factors.
   /// Throws InvalidArgument when their sizes do not fit together.
   static CodeStore of_codes(const Codec& codec, Array<std::byte> records, Array<float> factors);
 
@@ -35,7 +35,7 @@ class CodeStore {
   [[nodiscard]] const float* factors() const { return factors_.data(); }
   /// Bytes read to score one record.
   [[nodiscard]] std::size_t bytes_per_vector() const {
-    return codec_.stride() + (codec_.has_factors() ? 2 * sizeof(float) : 0);
+    return codec_.stride() + codec_.factor_count() * sizeof(float);
   }
   [[nodiscard]] std::size_t memory_bytes() const {
     return records_.bytes() + factors_.bytes() + codec_.memory_bytes();

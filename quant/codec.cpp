@@ -215,8 +215,8 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
   }
   if (query.whole_) {
     const auto kernel = kind() == CodecKind::e4m3 ? kernels_->whole_e4m3 : kernels_->whole_e3m4;
-    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where, nullptr, query.weight_,
-           query.constant_, count, out);
+    kernel(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_, where,
+           factor_count() == 1 ? factors : nullptr, query.weight_, query.constant_, count, out);
     return;
   }
   const auto* values = reinterpret_cast<const float*>(query.values_.data());
@@ -235,6 +235,9 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
     if (query.unit_ == 1.0F) return;
     for (std::size_t i = 0; i < count; ++i) out[i] *= query.unit_;
     return;
+  }
+  if (factor_count() == 1) {
+    for (std::size_t i = 0; i < count; ++i) out[i] *= factors[ids == nullptr ? i : ids[i]];
   }
   for (std::size_t i = 0; i < count; ++i) out[i] = query.constant_ - out[i];
 }

@@ -73,6 +73,8 @@ struct CodecOptions {
   /// have no mean.
   bool side_value = false;
   ProductSize product = {};  ///< pq8 and pq4 only
+  bool norm =
+      false;  ///< float8 only: for ip and cosine a factor per vector gives a record its vector's length
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
 };
@@ -106,7 +108,8 @@ class PreparedQuery {
 
 /// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.
 ///
-/// A record is stride() bytes, plus for the integer codecs two f32 "factors" that lie apart: {scale, offset}, where the scale turns
+/// A record is stride() bytes, plus f32 "factors" that lie apart. Float8 with `norm` has one, |x| / |what the codes of x stand for|, which what
+/// they stand for is multiplied with; no more than 1,024. The integer codecs have two: {scale, offset}, where the scale turns
 /// codes into values. With r the residual, the vector without the documents' mean, the offset is |decoded r|^2 for l2 and -<mean, r> for
 /// ip and cosine, where a query is split into its part along the mean, for which the offset is exact, and the rest, which is
 /// shorter and so suffers less from what the codes are off by. i8: byte b stands for (b - 128) * scale.
@@ -142,9 +145,12 @@ class Codec {
   [[nodiscard]] std::size_t dim() const { return dim_; }  ///< values that are coded
   /// Values of a vector and of a query: dim(), and one more with a side value.
   [[nodiscard]] std::size_t input_dim() const { return dim_ + (options_.side_value ? 1 : 0); }
-  [[nodiscard]] int layout() const { return layout_; }          ///< of i8 and i4; of others 0
-  [[nodiscard]] std::size_t stride() const { return stride_; }  ///< bytes a record
-  [[nodiscard]] bool has_factors() const { return is_integer(kind()); }
+  [[nodiscard]] int layout() const { return layout_; }                   ///< of i8 and i4; of others 0
+  [[nodiscard]] std::size_t stride() const { return stride_; }           ///< bytes a record
+  [[nodiscard]] bool has_factors() const { return is_integer(kind()); }  ///< {scale, offset}
+  [[nodiscard]] std::size_t factor_count() const {                       ///< floats beside a record
+    return has_factors() ? 2 : is_float8(kind()) && options_.norm && metric_ != Metric::l2 ? 1 : 0;
+  }
   [[nodiscard]] std::span<const float> mean() const { return mean_.span(); }
   /// Float8 codes stand for their value x 2^exponent: the smallest exponent at which every document is in the format's range. What
   /// is encoded later and lies beyond it saturates.
@@ -157,8 +163,9 @@ class Codec {
   [[nodiscard]] std::size_t memory_bytes() const;
   static constexpr int least_exponent = -180, most_exponent = 130;
   static constexpr int newest_layout = 1;
+  static constexpr float largest_norm_factor = 1024.0F;
 
-  /// Encodes one vector (input_dim() values): writes stride() bytes and, for integers, two factors. Cosine normalises first. `scratch` has dim
+  /// Encodes one vector (input_dim() values): writes stride() bytes and factor_count() factors. Cosine normalises first. `scratch` has dim
   /// values. Throws InvalidArgument for a value that f16, bf16 or i8 (2^54 after centring and rotation) cannot hold.
   void encode(std::span<const float> vector, std::byte* record, float* factors,
               std::span<float> scratch) const;
@@ -180,7 +187,7 @@ class Codec {
   void prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const;
 
   /// out[i] = distance of the query to record ids[i] (ids == nullptr: to record i). Exact on the stored values, same bits on
-  /// every instruction set. `factors` is ignored by the float codecs.
+  /// every instruction set. `factors` holds factor_count() a record.
   void score(const PreparedQuery& query, const std::byte* records, const float* factors,
              const std::uint32_t* ids, std::size_t count, float* out) const noexcept;
 
@@ -206,6 +213,7 @@ class Codec {
   Codec(const CodecOptions& options, Metric metric, std::size_t dim, int layout = newest_layout);
   void encode_float8(std::span<const float> source, std::byte* record) const;
   void encode_half(std::span<const float> source, std::byte* record) const;
+  [[nodiscard]] float norm_factor(std::span<const float> source, const std::byte* record) const;
   [[nodiscard]] int kernel_exponent() const;
   // Makes the values of `vector` whole numbers where that is what the codec's inner products are made of; false where it is not.
   bool set_whole_query(std::span<const float> vector, PreparedQuery& query) const;

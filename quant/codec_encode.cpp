@@ -150,7 +150,10 @@ void Codec::encode(std::span<const float> vector, std::byte* record, float* fact
     case CodecKind::bf16: encode_half(source, record); return;
     case CodecKind::e4m3:
     case CodecKind::e5m2:
-    case CodecKind::e3m4: encode_float8(source, record); return;
+    case CodecKind::e3m4:
+      encode_float8(source, record);
+      if (factor_count() == 1) factors[0] = norm_factor(source, record);
+      return;
     case CodecKind::i8:
     case CodecKind::i4:
     case CodecKind::b1:
@@ -193,7 +196,7 @@ void Codec::encode_rows(MatrixView<const float> documents, std::span<const std::
     const std::size_t row = order.empty() ? slot : order[slot];
     try {
       encode(documents[row], records + (slot - first) * stride_,
-             factors == nullptr ? none : factors + 2 * (slot - first), scratch.span());
+             factors == nullptr ? none : factors + factor_count() * (slot - first), scratch.span());
     } catch (const InvalidArgument& error) {
       throw InvalidArgument("row " + std::to_string(row) + ": " + error.what());
     }
@@ -214,7 +217,8 @@ void Codec::decode(const std::byte* record, const float* factors, std::span<floa
     case CodecKind::e4m3:
     case CodecKind::e5m2:
     case CodecKind::e3m4: {
-      const double factor = std::ldexp(1.0, exponent_);
+      const double factor =
+          std::ldexp(factor_count() == 1 ? static_cast<double>(factors[0]) : 1.0, exponent_);
       with_format(kind(), [&](auto format) {
         for (std::size_t j = 0; j < dim_; ++j) {
           const float code = f8_to_f32<format()>(std::to_integer<std::uint8_t>(record[j]));

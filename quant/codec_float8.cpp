@@ -1,5 +1,8 @@
 // Vectors to records of float8, binary16 and bfloat16, and queries for float8.
+#include <array>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 #include <string>
 
 #include "vicinal/core/error.hpp"
@@ -7,6 +10,22 @@
 #include "vicinal/quant/kernels/encode.hpp"
 
 namespace vicinal {
+namespace {
+
+// Squares of a format's magnitudes, by code.
+template <Float8Format format>
+constexpr std::array<double, 128> squares_by_code() {
+  std::array<double, 128> squares{};
+  for (std::size_t code = 0; code <= Float8Traits<format>::largest_code; ++code) {
+    const auto value = static_cast<double>(f8_to_f32<format>(static_cast<std::uint8_t>(code)));
+    squares[code] = value * value;
+  }
+  return squares;
+}
+template <Float8Format format>
+constexpr std::array<double, 128> f8_squares = squares_by_code<format>();
+
+}  // namespace
 
 void Codec::encode_float8(std::span<const float> source, std::byte* record) const {
   // 2^-exponent as two floats, of which the second is 1 but where one would be infinity. Products are exact, or too small for any code.
@@ -16,6 +35,25 @@ void Codec::encode_float8(std::span<const float> source, std::byte* record) cons
   const auto encode = with_format(kind(), [](auto format) { return encode_kernels().float8(format()); });
   encode(source.data(), source.size(), std::ldexp(1.0F, first), std::ldexp(1.0F, power - first),
          reinterpret_cast<std::uint8_t*>(record));
+}
+
+float Codec::norm_factor(std::span<const float> source, const std::byte* record) const {
+  return with_format(kind(), [&](auto format) {
+    // Eight sums side by side, folded in order: the same bits everywhere.
+    double squares[8] = {};
+    double code_squares[8] = {};
+    for (std::size_t j = 0; j < source.size(); ++j) {
+      const auto value = static_cast<double>(source[j]);
+      squares[j % 8] += value * value;
+      code_squares[j % 8] += f8_squares<format()>[std::to_integer<std::size_t>(record[j] & std::byte{0x7F})];
+    }
+    const double norm = std::accumulate(std::begin(squares), std::end(squares), 0.0);
+    const double code_norm =
+        std::ldexp(std::accumulate(std::begin(code_squares), std::end(code_squares), 0.0), 2 * exponent_);
+    // No factor makes a vector of codes that are all zero.
+    if (norm == 0 || code_norm == 0) return 1.0F;
+    return std::min(static_cast<float>(std::sqrt(norm / code_norm)), largest_norm_factor);
+  });
 }
 
 namespace {

@@ -228,7 +228,10 @@ std::uint64_t Codec::fingerprint() const {
   mix(static_cast<std::uint64_t>(kind()));
   mix(static_cast<std::uint64_t>(metric_));
   mix(dim_);
-  if (is_float8(kind())) mix(static_cast<std::uint64_t>(std::int64_t{exponent_}));
+  if (is_float8(kind())) {
+    mix(static_cast<std::uint64_t>(std::int64_t{exponent_}));
+    if (factor_count() == 1) mix(1);
+  }
   if (is_integer(kind())) {
     mix(options_.rotate ? 1 : 0);
     mix(options_.rotate ? options_.seed : 0);

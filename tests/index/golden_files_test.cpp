@@ -39,6 +39,8 @@ constexpr Golden files[] = {
     {"1-i4-hnsw-rerank", "i4 | hnsw(m=4, efc=20) | rerank(e3m4, 3x)", Metric::l2, false, 0x18133857BE47BEEC},
     {"1-e4m3", "e4m3 | flat", Metric::ip, true},
     {"1-e5m2-hnsw", "e5m2 | hnsw(m=4, efc=20)", Metric::l2, false},
+    {"1-e4m3-norm", "e4m3(norm=on) | flat", Metric::ip, false},
+    {"1-e3m4-norm-hnsw", "e3m4(norm=on) | hnsw(m=4, efc=20)", Metric::cosine, true},
     {"2-i8-hnsw-rerank", "i8 | hnsw(m=6, efc=40) | rerank(f16, 3x)", Metric::cosine, true,
      0x506B5997F9D0BE21},
     {"2-i4-ip", "i4 | flat", Metric::ip, false, 0xB7D1C423444D9A78},

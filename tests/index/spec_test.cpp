@@ -69,6 +69,8 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("i8|hnsw|rerank")), "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)");
   EXPECT_EQ(to_string(parse_spec("flat")), "f32 | flat");
   EXPECT_EQ(to_string(parse_spec("i8(centre=off,rotate=off)")), "i8(rotate=off, centre=off) | flat");
+  EXPECT_EQ(to_string(parse_spec("e4m3(norm=on)")), "e4m3(norm=on) | flat");
+  EXPECT_EQ(to_string(parse_spec("e3m4(norm=off)|hnsw")), "e3m4 | hnsw(m=32, efc=200)");
   EXPECT_EQ(to_string(parse_spec("flat | rerank(1000x)")), "f32 | flat | rerank(f16, 1000x)");
   EXPECT_EQ(to_string(parse_spec("pca(192)|i8|hnsw")), "pca(192) | i8 | hnsw(m=32, efc=200)");
   EXPECT_EQ(to_string(parse_spec("truncate(dim=64)")), "truncate(64) | f32 | flat");
@@ -114,6 +116,7 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
     const auto number = *rc::gen::inRange<std::size_t>(1, divided ? 65'537 : 32'769);
     (divided ? spec.codec.product.divisor : spec.codec.product.parts) = number;
   }
+  if (is_float8(spec.codec.kind)) spec.codec.norm = *rc::gen::arbitrary<bool>();
   if (is_integer(spec.codec.kind)) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <initializer_list>
@@ -33,6 +34,7 @@ constexpr std::size_t centre_at = 27;
 constexpr std::size_t exponent_at = 28;
 constexpr std::size_t split_at = 30;
 constexpr std::size_t layout_at = 31;
+constexpr std::uint8_t norm_flag = 4;
 
 constexpr std::size_t rows = 6;
 constexpr std::size_t dim = 70;
@@ -49,9 +51,11 @@ struct Sections {
 
 class CodeStoreCorruption : public testing::Test {
  protected:
-  static Sections sections_of(CodecKind kind) {
+  static Sections sections_of(CodecKind kind, bool norm = false) {
     const SampleVectors vectors = clustered_vectors(rows, dim, 1);
-    const Codec codec = Codec::train({kind, true, true, 3}, Metric::l2, vectors.view());
+    CodecOptions options{kind, true, true, 3};
+    options.norm = norm;
+    const Codec codec = Codec::train(options, norm ? Metric::ip : Metric::l2, vectors.view());
     const CodeStore store = CodeStore::build(codec, vectors.view(), {});
     Sections sections;
     sections.codec.assign(32, '\0');
@@ -62,9 +66,15 @@ class CodeStoreCorruption : public testing::Test {
     put<std::uint8_t>(sections, rotate_at, 1);
     put<std::uint8_t>(sections, centre_at, 1);
     put(sections, layout_at, static_cast<std::uint8_t>(codec.layout()));
+    if (norm) {
+      put<std::uint8_t>(sections, metric_at, 1);
+      put<std::int16_t>(sections, exponent_at, static_cast<std::int16_t>(codec.exponent()));
+      put<std::uint8_t>(sections, layout_at, norm_flag);
+    }
     const auto* const codes = reinterpret_cast<const std::uint8_t*>(store.records());
     sections.codes.assign(codes, codes + rows * codec.stride());
-    if (codec.has_factors()) sections.factors.emplace(store.factors(), store.factors() + 2 * rows);
+    if (codec.factor_count() != 0)
+      sections.factors.emplace(store.factors(), store.factors() + codec.factor_count() * rows);
     if (!codec.mean().empty()) sections.mean.emplace(codec.mean().begin(), codec.mean().end());
     return sections;
   }
@@ -85,8 +95,8 @@ class CodeStoreCorruption : public testing::Test {
 
   // That a store changed so is refused, with these words; unchanged it loads.
   void expect_refused(CodecKind kind, const std::function<void(Sections&)>& change,
-                      const std::string& section, const std::string& reason) const {
-    Sections sections = sections_of(kind);
+                      const std::string& section, const std::string& reason, bool norm = false) const {
+    Sections sections = sections_of(kind, norm);
     ASSERT_NO_THROW((void)load(sections, OpenMode::load));
     change(sections);
     for (const OpenMode mode : {OpenMode::load, OpenMode::map}) {
@@ -162,6 +172,20 @@ TEST_F(CodeStoreCorruption, OfTheMean) {
       CodecKind::i8, [](Sections& s) { s.mean->pop_back(); }, "mean", "expected 70 elements");
   expect_refused(
       CodecKind::i8, [](Sections& s) { s.mean.reset(); }, "mean", "missing");
+}
+
+TEST_F(CodeStoreCorruption, OfFloat8ThatKeepsLengths) {
+  const auto expect_norm_refused = [&](const std::function<void(Sections&)>& change,
+                                       const std::string& section, const std::string& reason) {
+    expect_refused(CodecKind::e4m3, change, section, reason, true);
+  };
+  for (const float value : {0.0F, -1.0F, infinity, nan, std::nextafter(1024.0F, infinity)})
+    expect_norm_refused([value](Sections& s) { s.factors->back() = value; }, "factors",
+                        "no ratio of lengths");
+  expect_norm_refused([](Sections& s) { s.factors->pop_back(); }, "factors", "expected 6 elements");
+  expect_norm_refused([](Sections& s) { s.factors.reset(); }, "factors", "missing");
+  for (const std::uint8_t flags : std::initializer_list<std::uint8_t>{1, 5, 0x84})
+    expect_norm_refused([flags](Sections& s) { put(s, layout_at, flags); }, "codec", "unknown layout");
 }
 
 TEST_F(CodeStoreCorruption, OfTheCodesLength) {

@@ -22,6 +22,7 @@ struct CodecCase {
     if (is_integer(options.kind))
       text += std::string(options.centre ? "_centred" : "") + (options.rotate ? "_rotated" : "");
     if (is_product(options.kind)) text += options.rotate ? "_opq" : "";
+    if (options.norm) text += "_norm";
     return text + "_" + std::string(to_string(metric));
   }
 };

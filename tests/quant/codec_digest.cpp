@@ -52,7 +52,7 @@ void print_digest(const CodecCase& which, std::size_t dim) {
     codec.score(prepared, store.records(), build_factors.data(), ids.data(), documents, found.data());
     scores.insert(scores.end(), found.begin(), found.end());
   }
-  const std::size_t factors = codec.has_factors() ? 2 * documents : 0;
+  const std::size_t factors = codec.factor_count() * documents;
   std::printf("%s dim %zu: codec %016llx, codes %016llx, factors %016llx, decoded %016llx, scores %016llx\n",
               which.name().c_str(), dim, static_cast<unsigned long long>(codec.fingerprint()),
               hash_of(std::span(store.records(), documents * codec.stride())),
@@ -147,6 +147,14 @@ int main(int argc, char** argv) {
     cases.push_back({{vicinal::CodecKind::b1, true, true, 7}, metric});
   for (const vicinal::Metric metric : {vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine})
     cases.push_back({{vicinal::CodecKind::b2, true, true, 7}, metric});
+  for (const vicinal::Metric metric : {vicinal::Metric::ip, vicinal::Metric::cosine}) {
+    for (const vicinal::CodecKind kind :
+         {vicinal::CodecKind::e4m3, vicinal::CodecKind::e5m2, vicinal::CodecKind::e3m4}) {
+      vicinal::CodecOptions options{kind};
+      options.norm = true;
+      cases.push_back({options, metric});
+    }
+  }
   for (const vicinal::CodecCase& which : cases) {
     for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL})
       vicinal::print_digest(which, dim);

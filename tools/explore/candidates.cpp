@@ -12,7 +12,7 @@ namespace vicinal::tools {
 std::size_t record_bytes(std::string_view codec, Metric metric, std::size_t dim) {
   const std::vector<float> one(dim, 1.0F);
   const Codec trained = Codec::train(parse_spec(codec).codec, metric, {one.data(), 1, dim});
-  return trained.stride() + (trained.has_factors() ? 2 * sizeof(float) : 0);
+  return trained.stride() + trained.factor_count() * sizeof(float);
 }
 
 std::string spec_of(const Candidate& candidate, std::string_view index, double depth) {
