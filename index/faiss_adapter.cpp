@@ -192,6 +192,21 @@ class FaissRetriever::Block {
     return faiss_distance;
   }
 
+  // One query at a time: the bits of a matrix product depend on how many there are, on some processors from two on.
+  [[nodiscard]] static std::vector<float> transformed(const faiss::IndexPreTransform& transform,
+                                                      const std::vector<float>& vectors, std::size_t rows) {
+    const auto from = static_cast<std::size_t>(transform.d);
+    const auto to = static_cast<std::size_t>(transform.index->d);
+    std::vector<float> out(rows * to);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float* const before = vectors.data() + i * from;
+      const float* const after = transform.apply_chain(1, before);
+      const std::unique_ptr<const float[]> owner(after == before ? nullptr : after);
+      std::copy_n(after, to, out.begin() + static_cast<std::ptrdiff_t>(i * to));
+    }
+    return out;
+  }
+
   // Copies of the queries as the core wants them: dense, normalised for cosine, transformed.
   [[nodiscard]] std::vector<float> prepared(MatrixView<const float> queries) const {
     std::vector<float> vectors(queries.rows() * queries.cols());
@@ -203,14 +218,8 @@ class FaissRetriever::Block {
         std::ranges::copy(queries[i], copy.begin());
       }
     }
-    const auto count = static_cast<Label>(queries.rows());
-    for (const faiss::IndexPreTransform* transform : structure_.transforms) {
-      const float* const transformed = transform->apply_chain(count, vectors.data());
-      if (transformed == vectors.data()) continue;
-      const std::unique_ptr<const float[]> owner(transformed);
-      vectors.assign(transformed,
-                     transformed + queries.rows() * static_cast<std::size_t>(transform->index->d));
-    }
+    for (const faiss::IndexPreTransform* transform : structure_.transforms)
+      vectors = transformed(*transform, vectors, queries.rows());
     return vectors;
   }
 
