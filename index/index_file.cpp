@@ -77,6 +77,8 @@ bool same_codec(const CodecOptions& stored, CodecOptions expected, std::uint64_t
 void require_codes(const CodeStore& codes, const ExpectedCodes& expected, std::string_view prefix) {
   CodecOptions stored = codes.codec().options();
   if (expected.may_have_side_value) stored.side_value = false;
+  // Says nothing where there is no factor, and the first files of float8 had none, without a word of that in the spec.
+  if (expected.options.norm || codes.codec().factor_count() == 0) stored.norm = expected.options.norm;
   const bool same = same_codec(stored, expected.options, expected.dim);
   if (!same || codes.codec().metric() != expected.metric || codes.dim() != expected.dim ||
       codes.size() != expected.size) {
@@ -88,21 +90,29 @@ void require_codes(const CodeStore& codes, const ExpectedCodes& expected, std::s
   }
 }
 
+// What the first files of float8 did not say in their spec.
+void take_stored_norm(const CodeStore& codes, CodecOptions& codec) {
+  if (is_float8(codec.kind) && codes.codec().metric() != Metric::l2)
+    codec.norm = codes.codec().options().norm;
+}
+
 // Flat or graph.
-AnyRetriever load_inner(const Container& file, const Spec& spec, const ExpectedCodes& expected) {
+AnyRetriever load_inner(const Container& file, Spec& spec, const ExpectedCodes& expected) {
   if (const auto* options = std::get_if<HnswOptions>(&spec.index)) {
     Hnsw hnsw = Hnsw::load(file, hnsw_prefix);
     require_codes(hnsw.codes(), expected, hnsw_prefix);
+    take_stored_norm(hnsw.codes(), spec.codec);
     if (hnsw.options() != *options)
       throw CorruptFile("the graph was built with other options than the spec says");
     return hnsw;
   }
   CodeStore codes = CodeStore::load(file, flat_prefix);
   require_codes(codes, expected, flat_prefix);
+  take_stored_norm(codes, spec.codec);
   return Flat(std::move(codes));
 }
 
-AnyRetriever load_mapped(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
+AnyRetriever load_mapped(const Container& file, Spec& spec, const IndexMetadata& metadata) {
   Projection projection = Projection::load(file, projection_prefix);
   if (projection.options() != spec.projection || projection.metric() != metadata.metric ||
       projection.in_dim() != metadata.dim) {
@@ -115,7 +125,7 @@ AnyRetriever load_mapped(const Container& file, const Spec& spec, const IndexMet
   return QueryMapped(std::move(inner), std::move(projection));
 }
 
-AnyRetriever load_retriever(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
+AnyRetriever load_retriever(const Container& file, Spec& spec, const IndexMetadata& metadata) {
   AnyRetriever retriever =
       spec.projection.kind == ProjectionKind::none
           ? load_inner(file, spec, {spec.codec, metadata.metric, metadata.dim, metadata.size})

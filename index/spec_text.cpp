@@ -27,7 +27,7 @@ std::string codec_string(const CodecOptions& codec) {
                        codec.kind == CodecKind::pq4 ? ", bits=4" : "");
   }
   std::string text(to_string(codec.kind));
-  if (is_float8(codec.kind)) return codec.norm ? text + "(norm=on)" : text;
+  if (is_float8(codec.kind)) return codec.norm ? text : text + "(norm=off)";
   if (!is_integer(codec.kind)) return text;
   std::vector<std::string_view> arguments;
   if (!codec.rotate) arguments.emplace_back("rotate=off");

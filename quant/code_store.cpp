@@ -173,7 +173,7 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
       static_cast<std::int16_t>(codec_.exponent()),
       codec_.splits_queries(),
       static_cast<std::uint8_t>(codec_.layout() + (options.side_value ? side_value_flag : 0) +
-                                (options.norm && is_float8(options.kind) ? norm_flag : 0))};
+                                (is_float8(options.kind) && codec_.factor_count() == 1 ? norm_flag : 0))};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
   if (codec_.factor_count() != 0) writer.add(prefix + "/factors", factors_.span());
@@ -196,6 +196,7 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   if (header.metric > static_cast<std::uint8_t>(Metric::cosine))
     throw_corrupt(prefix + "/codec", "unknown metric");
   const bool scaled = is_float8(static_cast<CodecKind>(header.kind));
+  const bool normed = scaled && header.metric != static_cast<std::uint8_t>(Metric::l2);
   if (scaled ? header.exponent < Codec::least_exponent || header.exponent > Codec::most_exponent
              : header.exponent != 0)
     throw_corrupt(prefix + "/codec", "the exponent is out of range");
@@ -211,8 +212,8 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
                              header.seed,
                              (header.layout & side_value_flag) != 0,
                              {},
-                             scaled && (header.layout & norm_flag) != 0};
-  const int layout = header.layout & ~(int{side_value_flag} | (scaled ? int{norm_flag} : 0));
+                             !normed || (header.layout & norm_flag) != 0};
+  const int layout = header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0));
   const bool has_layouts = options.kind == CodecKind::i8 || options.kind == CodecKind::i4;
   if (layout > (has_layouts ? Codec::newest_layout : 0)) throw_corrupt(prefix + "/codec", "unknown layout");
   if (options.side_value &&

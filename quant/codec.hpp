@@ -74,7 +74,7 @@ struct CodecOptions {
   bool side_value = false;
   ProductSize product = {};  ///< pq8 and pq4 only
   bool norm =
-      false;  ///< float8 only: for ip and cosine a factor per vector gives a record its vector's length
+      true;  ///< float8 only: for ip and cosine a factor per vector gives a record its vector's length
 
   friend bool operator==(const CodecOptions&, const CodecOptions&) = default;
 };
@@ -183,7 +183,8 @@ class Codec {
   void prepare_query(std::span<const float> vector, PreparedQuery& query) const;
 
   /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
-  /// is what a graph is built on. For integers pass `l2_factors` to score(): {scale, |decoded residual|^2}.
+  /// is what a graph is built on. For integers pass `l2_factors` to score(): {scale, |decoded residual|^2}. Of float8 the distances are those
+  /// of the codes, without the factors that keep lengths.
   void prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const;
 
   /// out[i] = distance of the query to record ids[i] (ids == nullptr: to record i). Exact on the stored values, same bits on

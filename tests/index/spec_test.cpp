@@ -69,8 +69,8 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("i8|hnsw|rerank")), "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)");
   EXPECT_EQ(to_string(parse_spec("flat")), "f32 | flat");
   EXPECT_EQ(to_string(parse_spec("i8(centre=off,rotate=off)")), "i8(rotate=off, centre=off) | flat");
-  EXPECT_EQ(to_string(parse_spec("e4m3(norm=on)")), "e4m3(norm=on) | flat");
-  EXPECT_EQ(to_string(parse_spec("e3m4(norm=off)|hnsw")), "e3m4 | hnsw(m=32, efc=200)");
+  EXPECT_EQ(to_string(parse_spec("e4m3(norm=on)")), "e4m3 | flat");
+  EXPECT_EQ(to_string(parse_spec("e3m4(norm=off)|hnsw")), "e3m4(norm=off) | hnsw(m=32, efc=200)");
   EXPECT_EQ(to_string(parse_spec("flat | rerank(1000x)")), "f32 | flat | rerank(f16, 1000x)");
   EXPECT_EQ(to_string(parse_spec("pca(192)|i8|hnsw")), "pca(192) | i8 | hnsw(m=32, efc=200)");
   EXPECT_EQ(to_string(parse_spec("truncate(dim=64)")), "truncate(64) | f32 | flat");

@@ -60,15 +60,13 @@ TEST_P(CodeStores, HoldWhatTheCodecEncodes) {
   for (std::size_t slot = 0; slot < store.size(); ++slot) {
     const EncodedVector encoded(codec, vectors[slot]);
     ASSERT_EQ(std::memcmp(store.record(slot), encoded.record.data(), stride), 0) << slot;
-    if (codec.has_factors()) {
-      ASSERT_EQ(store.factors()[2 * slot], encoded.factors[0]) << slot;
-      ASSERT_EQ(store.factors()[2 * slot + 1], encoded.factors[1]) << slot;
-    }
+    for (std::size_t f = 0; f < codec.factor_count(); ++f)
+      ASSERT_EQ(store.factors()[codec.factor_count() * slot + f], encoded.factors[f]) << slot;
     std::vector<float> decoded(45);
     store.decode(slot, decoded);
     ASSERT_EQ(decoded, encoded.decoded(codec)) << slot;
   }
-  EXPECT_EQ(store.bytes_per_vector(), stride + (codec.has_factors() ? 8 : 0));
+  EXPECT_EQ(store.bytes_per_vector(), stride + 4 * codec.factor_count());
   EXPECT_EQ(store.memory_bytes(), 600 * store.bytes_per_vector() + codec.memory_bytes());
   EXPECT_GE(codec.memory_bytes(), codec.mean().size_bytes());
 }

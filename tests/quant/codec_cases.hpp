@@ -22,7 +22,7 @@ struct CodecCase {
     if (is_integer(options.kind))
       text += std::string(options.centre ? "_centred" : "") + (options.rotate ? "_rotated" : "");
     if (is_product(options.kind)) text += options.rotate ? "_opq" : "";
-    if (options.norm) text += "_norm";
+    if (is_float8(options.kind)) text += options.norm ? "" : "_plain";
     return text + "_" + std::string(to_string(metric));
   }
 };
@@ -33,6 +33,10 @@ inline std::vector<CodecCase> codec_cases() {
     for (const CodecKind kind :
          {CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4})
       cases.push_back({{kind, true, true, 0}, metric});
+    if (metric != Metric::l2) {
+      for (const CodecKind kind : {CodecKind::e4m3, CodecKind::e5m2, CodecKind::e3m4})
+        cases.push_back({{kind, true, true, 0, false, {}, false}, metric});
+    }
     for (const bool rotate : {false, true}) {
       for (const bool centre : {false, true}) {
         cases.push_back({{CodecKind::i8, rotate, centre, 7}, metric});

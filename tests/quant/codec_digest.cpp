@@ -147,14 +147,6 @@ int main(int argc, char** argv) {
     cases.push_back({{vicinal::CodecKind::b1, true, true, 7}, metric});
   for (const vicinal::Metric metric : {vicinal::Metric::l2, vicinal::Metric::ip, vicinal::Metric::cosine})
     cases.push_back({{vicinal::CodecKind::b2, true, true, 7}, metric});
-  for (const vicinal::Metric metric : {vicinal::Metric::ip, vicinal::Metric::cosine}) {
-    for (const vicinal::CodecKind kind :
-         {vicinal::CodecKind::e4m3, vicinal::CodecKind::e5m2, vicinal::CodecKind::e3m4}) {
-      vicinal::CodecOptions options{kind};
-      options.norm = true;
-      cases.push_back({options, metric});
-    }
-  }
   for (const vicinal::CodecCase& which : cases) {
     for (const std::size_t dim : {1UL, 5UL, 33UL, 64UL, 100UL, 384UL, 784UL})
       vicinal::print_digest(which, dim);

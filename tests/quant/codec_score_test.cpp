@@ -174,17 +174,24 @@ TEST_P(IntegerCodecScores, AreOffByTheQuerysQuantisationAtMost) {
 }
 
 // Whatever the metric: that is what a graph is built on.
+// As squared distances between records see it.
+EncodedVector without_norm(const Codec& codec, std::span<const float> vector) {
+  EncodedVector encoded(codec, vector);
+  if (codec.factor_count() == 1) encoded.factors[0] = 1;
+  return encoded;
+}
+
 TEST_P(CodecScores, OfRecordsAreSquaredDistancesBetweenThem) {
   for (const std::size_t dim : {1UL, 33UL, 100UL, 384UL}) {
     const SampleVectors base = clustered_vectors(documents, dim, dim);
     const Codec codec = Codec::train(GetParam().options, metric(), base.view());
     PreparedQuery prepared;
     for (std::size_t a = 0; a < documents; a += 5) {
-      const EncodedVector first(codec, base[a]);
+      const EncodedVector first = without_norm(codec, base[a]);
       codec.prepare_record(first.record.data(), l2_factors(codec, first).data(), prepared);
       const std::vector<float> one = first.decoded(codec);
       for (std::size_t b = 0; b < documents; ++b) {
-        const EncodedVector second(codec, base[b]);
+        const EncodedVector second = without_norm(codec, base[b]);
         const std::vector<float> other = second.decoded(codec);
         const double lengths = norm_of(one) + norm_of(other) + norm_of(codec.mean());
         const float score = score_one(codec, prepared, second, l2_factors(codec, second));

@@ -16,9 +16,9 @@ namespace {
 constexpr std::size_t dim = 70;
 constexpr std::size_t documents = 60;
 
-CodecOptions with_norm(CodecKind kind) {
+CodecOptions with_norm(CodecKind kind, bool norm = true) {
   CodecOptions options{kind};
-  options.norm = true;
+  options.norm = norm;
   return options;
 }
 
@@ -42,7 +42,7 @@ TEST_P(Float8Norm, RecordsStandForVectorsOfTheRightLength) {
 
 TEST_P(Float8Norm, TheCodesAreThoseWithoutIt) {
   const Codec codec = Codec::train(with_norm(GetParam()), Metric::ip, base_.view());
-  const Codec plain = Codec::train({GetParam()}, Metric::ip, base_.view());
+  const Codec plain = Codec::train(with_norm(GetParam(), false), Metric::ip, base_.view());
   EXPECT_NE(codec.fingerprint(), plain.fingerprint());
   EXPECT_EQ(plain.factor_count(), 0U);
   for (std::size_t d = 0; d < documents; ++d)
@@ -89,7 +89,7 @@ TEST_P(Float8Norm, DistancesAreThoseToWhatRecordsStandFor) {
 
 TEST_P(Float8Norm, InnerProductsAreNearerTheTruth) {
   const Codec codec = Codec::train(with_norm(GetParam()), Metric::ip, base_.view());
-  const Codec plain = Codec::train({GetParam()}, Metric::ip, base_.view());
+  const Codec plain = Codec::train(with_norm(GetParam(), false), Metric::ip, base_.view());
   PreparedQuery prepared;
   PreparedQuery plain_prepared;
   double error = 0;
@@ -108,7 +108,7 @@ TEST_P(Float8Norm, InnerProductsAreNearerTheTruth) {
 
 TEST_P(Float8Norm, SquaredDistancesDoWithoutFactors) {
   const Codec codec = Codec::train(with_norm(GetParam()), Metric::l2, base_.view());
-  const Codec plain = Codec::train({GetParam()}, Metric::l2, base_.view());
+  const Codec plain = Codec::train(with_norm(GetParam(), false), Metric::l2, base_.view());
   EXPECT_EQ(codec.factor_count(), 0U);
   EXPECT_EQ(codec.fingerprint(), plain.fingerprint());
   PreparedQuery prepared;

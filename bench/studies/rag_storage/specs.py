@@ -27,7 +27,7 @@ def specs() -> list[str]:
     found += [f"{codec} | flat | rerank(f16, 3x)" for codec in ("e4m3", "e5m2", "e3m4", "i8")]
     found += [f"i4 | flat | {finer}" for finer in FINER]
     found += [f"{codec} | flat | {finer.replace('3x', '10x')}" for codec in ("b2", "b1") for finer in FINER]
-    found += [f"{codec}(norm=on) | flat" for codec in ("e4m3", "e5m2", "e3m4")]
+    found += [f"{codec}(norm=off) | flat" for codec in ("e4m3", "e5m2", "e3m4")]
     found += [f"{codec} | flat" for codec in PRODUCTS]
     found += LEVELS
     for projection in PROJECTIONS:
