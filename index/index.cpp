@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "vicinal/index/deduplicated.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/query_mapped.hpp"
@@ -86,8 +88,18 @@ AnyRetriever build_inner(const Spec& spec, const CodecOptions& options, Metric m
   return Flat(CodeStore::build(codec, base, {}, control));
 }
 
-AnyRetriever build_mapped(const Spec& spec, Metric metric, MatrixView<const float> base,
-                          MatrixView<const float> queries, const BuildControl& control) {
+// The codec's options and the rows that it codes, projected when the spec says so.
+struct CodedRows {
+  CodecOptions codec;
+  Metric metric;
+  MatrixView<const float> rows;
+  Array<float> projected = {};
+  std::optional<Projection> projection = {};
+};
+
+CodedRows coded_rows(const Spec& spec, Metric metric, MatrixView<const float> base,
+                     MatrixView<const float> queries, const BuildControl& control) {
+  if (spec.projection.kind == ProjectionKind::none) return {spec.codec, metric, base};
   if (spec.projection.kind == ProjectionKind::query_pca && metric != Metric::l2 && queries.empty()) {
     throw InvalidArgument(
         fmt::format("qpca learns from sample queries, got none: give some as calibration queries (vicinal "
@@ -95,28 +107,40 @@ AnyRetriever build_mapped(const Spec& spec, Metric metric, MatrixView<const floa
                     "more, or take pca({})",
                     5 * base.cols(), spec.projection.dim));
   }
-  Projection projection = Projection::train(spec.projection, metric, base, queries, control);
-  CodecOptions options = spec.codec;
-  options.side_value = is_integer(options.kind) && projection.has_side_value();
-  const std::size_t columns = projection.out_dim() + (options.side_value ? 1 : 0);
-  Array<float> projected(checked_product(base.rows(), columns, "projected base"));
-  const MatrixView<float> rows(projected.data(), base.rows(), columns);
-  projection.project_documents(base, rows, control);
-  AnyRetriever inner = build_inner(spec, options, projection.inner_metric(), rows, control);
-  return QueryMapped(std::move(inner), std::move(projection));
+  CodedRows coded{spec.codec, metric, {}};
+  coded.projection = Projection::train(spec.projection, metric, base, queries, control);
+  const Projection& projection = *coded.projection;
+  coded.metric = projection.inner_metric();
+  coded.codec.side_value = is_integer(coded.codec.kind) && projection.has_side_value();
+  const std::size_t columns = projection.out_dim() + (coded.codec.side_value ? 1 : 0);
+  coded.projected = Array<float>(checked_product(base.rows(), columns, "projected base"));
+  coded.rows = {coded.projected.data(), base.rows(), columns};
+  projection.project_documents(base, {coded.projected.data(), base.rows(), columns}, control);
+  return coded;
 }
 
 AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
                              MatrixView<const float> queries, const BuildControl& control) {
-  AnyRetriever retriever = spec.projection.kind == ProjectionKind::none
-                               ? build_inner(spec, spec.codec, metric, base, control)
-                               : build_mapped(spec, metric, base, queries, control);
+  AnyRetriever retriever;
+  {
+    CodedRows coded = coded_rows(spec, metric, base, queries, control);
+    retriever = build_inner(spec, coded.codec, coded.metric, coded.rows, control);
+    if (coded.projection) retriever = QueryMapped(std::move(retriever), std::move(*coded.projection));
+  }
   control.throw_if_stopped();
   if (!spec.rerank) return retriever;
   if (spec.rerank->residual) return build_two_level(std::move(retriever), spec, base, control);
   const Codec codec = Codec::train(rerank_codec(spec), metric, base, control);
   CodeStore store = CodeStore::build(codec, base, {}, control);
   return Reranked(std::move(retriever), std::move(store), spec.rerank->depth);
+}
+
+DuplicateClasses find_duplicates(const Spec& spec, Metric metric, MatrixView<const float> base,
+                                 MatrixView<const float> queries, const BuildControl& control) {
+  if (spec.dedup == Deduplication::rows) return equal_rows(base, control);
+  const CodedRows coded = coded_rows(spec, metric, base, queries, control);
+  const Codec codec = Codec::train(coded.codec, coded.metric, coded.rows, control);
+  return equal_codes(CodeStore::build(codec, coded.rows, {}, control), control);
 }
 
 std::optional<Calibration> calibrate_retriever(const AnyRetriever& retriever, MatrixView<const float> base,
@@ -180,15 +204,31 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
     for (std::size_t row = 0; row < options.ids.size(); ++row)
       index.ids_[row] = options.ids[order.empty() ? row : order[row]];
   }
+  DuplicateClasses classes;
+  if (index.spec_.dedup != Deduplication::none) {
+    classes = find_duplicates(index.spec_, metric, base, options.calibration_queries, control);
+    control.throw_if_stopped();
+    if (classes.duplicates() > 0) {
+      copy = distinct_rows(base, classes);
+      base = {copy.data(), classes.classes(), base.cols()};
+    }
+  }
   index.retriever_ = build_retriever(index.spec_, metric, base, options.calibration_queries, control);
   if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, base, options, control);
+  if (classes.duplicates() > 0)
+    index.retriever_ = Deduplicated(std::move(index.retriever_), std::move(classes));
   return index;
+}
+
+std::size_t Index::duplicates() const {
+  const auto* deduplicated = retriever_.get_if<Deduplicated>();
+  return deduplicated == nullptr ? 0 : deduplicated->classes().duplicates();
 }
 
 std::size_t Index::effort_for(const IndexSearchOptions& options, std::size_t k) const {
   if (!options.target_recall) return options.effort;
   // Where no effort can make a difference, every target is met as well as it can be.
-  if (std::holds_alternative<FlatOptions>(spec_.index) || size() == 1) return 0;
+  if (std::holds_alternative<FlatOptions>(spec_.index) || size() - duplicates() == 1) return 0;
   if (!calibration_) {
     throw InvalidArgument(
         "the index is not calibrated, so it cannot aim at a target recall: build it with calibrate, or give "
@@ -272,8 +312,13 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
                                       ids.size(), dim(), out.rows(), out.cols()));
   }
   std::vector<std::uint32_t> rows = rows_of_ids(ids);
-  const auto* mapped = retriever_.get_if<QueryMapped>();
-  const AnyRetriever& holder = mapped == nullptr ? retriever_ : mapped->inner();
+  const auto* deduplicated = retriever_.get_if<Deduplicated>();
+  if (deduplicated != nullptr) {
+    for (std::uint32_t& row : rows) row = deduplicated->classes().class_of(row);
+  }
+  const AnyRetriever& distinct = deduplicated == nullptr ? retriever_ : deduplicated->inner();
+  const auto* mapped = distinct.get_if<QueryMapped>();
+  const AnyRetriever& holder = mapped == nullptr ? distinct : mapped->inner();
   if (const auto* reranked = holder.get_if<Reranked>()) {
     for (std::size_t i = 0; i < rows.size(); ++i) reranked->decode(rows[i], out[i]);
     return;

@@ -61,6 +61,8 @@ class Index {
   [[nodiscard]] std::size_t dim() const { return retriever_.dim(); }
   [[nodiscard]] Metric metric() const { return retriever_.metric(); }
   [[nodiscard]] std::size_t memory_bytes() const { return retriever_.memory_bytes() + ids_.bytes(); }
+  /// Items that a spec with dedup keeps no vector of, since another has the same.
+  [[nodiscard]] std::size_t duplicates() const;
   [[nodiscard]] const Spec& spec() const { return spec_; }
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
   [[nodiscard]] const std::optional<Calibration>& calibration() const { return calibration_; }

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "vicinal/index/deduplicated.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/index.hpp"
@@ -22,6 +23,7 @@ constexpr const char* hnsw_prefix = "hnsw";
 constexpr const char* flat_prefix = "flat";
 constexpr const char* rows_prefix = "rows";
 constexpr const char* projection_prefix = "projection";
+constexpr const char* dedup_prefix = "dedup";
 
 Spec spec_of(const IndexMetadata& metadata) {
   Spec spec;
@@ -50,7 +52,8 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
         section.name == metadata_section || (has_ids && section.name == ids_section) ||
         starts_with(section.name, graph ? hnsw_prefix : flat_prefix) ||
         (spec.rerank && starts_with(section.name, rows_prefix)) ||
-        (spec.projection.kind != ProjectionKind::none && starts_with(section.name, projection_prefix));
+        (spec.projection.kind != ProjectionKind::none && starts_with(section.name, projection_prefix)) ||
+        (spec.dedup != Deduplication::none && starts_with(section.name, dedup_prefix));
     if (!known)
       throw CorruptFile(
           fmt::format("section {} does not belong to an index of spec {}", section.name, to_string(spec)));
@@ -158,8 +161,11 @@ void Index::save(const std::filesystem::path& path) const {
   ContainerWriter writer;
   writer.add_owned(metadata_section, encode_metadata(metadata));
   if (!ids_.empty()) writer.add(ids_section, ids_.span());
-  const auto* reranked = retriever_.get_if<Reranked>();
-  const AnyRetriever& ranked = reranked == nullptr ? retriever_ : reranked->inner();
+  const auto* deduplicated = retriever_.get_if<Deduplicated>();
+  if (deduplicated != nullptr) deduplicated->classes().save(writer, dedup_prefix);
+  const AnyRetriever& distinct = deduplicated == nullptr ? retriever_ : deduplicated->inner();
+  const auto* reranked = distinct.get_if<Reranked>();
+  const AnyRetriever& ranked = reranked == nullptr ? distinct : reranked->inner();
   const auto* mapped = ranked.get_if<QueryMapped>();
   const AnyRetriever& inner = mapped == nullptr ? ranked : mapped->inner();
   if (mapped != nullptr) mapped->projection().save(writer, projection_prefix);
@@ -180,7 +186,14 @@ Index Index::open(const Container& file) {
     index.spec_ = spec_of(metadata);
     require_known_sections(file, index.spec_, metadata.has_ids);
     index.seed_ = metadata.seed;
-    index.retriever_ = load_retriever(file, index.spec_, metadata);
+    DuplicateClasses classes;
+    if (index.spec_.dedup != Deduplication::none)
+      classes = DuplicateClasses::load(file, dedup_prefix, metadata.size);
+    IndexMetadata distinct = metadata;
+    distinct.size -= classes.duplicates();
+    index.retriever_ = load_retriever(file, index.spec_, distinct);
+    if (classes.duplicates() > 0)
+      index.retriever_ = Deduplicated(std::move(index.retriever_), std::move(classes));
   } catch (const InvalidArgument& error) {
     // What a constructor refuses as an argument was read from the file.
     throw CorruptFile(error.what());

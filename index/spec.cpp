@@ -19,6 +19,12 @@ constexpr std::size_t longest_spec = 4096;
 
 bool is_number(std::string_view text) { return text.front() >= '0' && text.front() <= '9'; }
 
+void parse_dedup(Arguments& arguments, Spec& spec) {
+  const bool codes = arguments.find_bare([](std::string_view text) { return text == "codes"; }) != nullptr;
+  spec.dedup = codes ? Deduplication::codes : Deduplication::rows;
+  arguments.require_all_used("nothing, or codes");
+}
+
 template <ProjectionKind kind>
 void parse_projection(Arguments& arguments, Spec& spec) {
   constexpr std::size_t most = 65'536;
@@ -188,10 +194,11 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
 }
 
 // In the order they must come.
-enum class Place : std::uint8_t { projection, codec, index, rerank };
+enum class Place : std::uint8_t { dedup, projection, codec, index, rerank };
 
 std::string_view to_string(Place place) {
   switch (place) {
+    case Place::dedup: return "dedup stage";
     case Place::projection: return "projection";
     case Place::codec: return "codec";
     case Place::index: return "index";
@@ -208,6 +215,7 @@ struct Stage {
 };
 
 constexpr std::array stages{
+    Stage{"dedup", Place::dedup, parse_dedup},
     Stage{"truncate", Place::projection, parse_projection<ProjectionKind::truncate>},
     Stage{"pca", Place::projection, parse_projection<ProjectionKind::pca>},
     Stage{"qpca", Place::projection, parse_projection<ProjectionKind::query_pca>},

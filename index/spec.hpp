@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,7 +35,10 @@ struct RerankOptions {
   friend bool operator==(const RerankOptions&, const RerankOptions&) = default;
 };
 
-/// What a spec string says: projection | codec | index | rerank.
+/// Whether vectors that are the same are kept once. Of equal codes is what equal_codes() says, with the codec of the spec.
+enum class Deduplication : std::uint8_t { none, rows, codes };
+
+/// What a spec string says: dedup | projection | codec | index | rerank.
 ///
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
@@ -42,6 +46,7 @@ struct RerankOptions {
 ///
 ///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
 ///
+/// dedup   none (default) | dedup: of equal vectors one is kept, with the list of their ids | dedup(codes): of equal codes
 /// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off) | qpca(<dim>), <dim> also written dim=<dim>: Projection
 /// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4, b2 and b1(the same)
 ///         | e4m3(norm=on|off) | e5m2 and e3m4(the same)
@@ -55,6 +60,7 @@ struct RerankOptions {
 /// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
 /// seeds: those of a parsed one are the defaults, and to_string() leaves them out.
 struct Spec {
+  Deduplication dedup = Deduplication::none;
   ProjectionOptions projection;
   CodecOptions codec;
   std::variant<FlatOptions, HnswOptions> index;

@@ -41,6 +41,15 @@ std::string_view codec_name(const CodecOptions& codec) {
   return codec.rotate ? "opq" : "pq";
 }
 
+std::string_view dedup_string(Deduplication dedup) {
+  switch (dedup) {
+    case Deduplication::none: return "";
+    case Deduplication::rows: return "dedup | ";
+    case Deduplication::codes: return "dedup(codes) | ";
+  }
+  return "";
+}
+
 std::string projection_string(const ProjectionOptions& projection) {
   if (projection.kind == ProjectionKind::none) return {};
   return fmt::format("{}({}{}) | ", to_string(projection.kind), projection.dim,
@@ -111,8 +120,8 @@ double graph_bytes(const HnswOptions& hnsw) {
 }  // namespace
 
 std::string to_string(const Spec& spec) {
-  std::string text =
-      projection_string(spec.projection) + codec_string(spec.codec) + " | " + index_string(spec.index);
+  std::string text = std::string(dedup_string(spec.dedup)) + projection_string(spec.projection) +
+                     codec_string(spec.codec) + " | " + index_string(spec.index);
   if (spec.rerank)
     text += fmt::format(" | rerank({}{}, {}x)", spec.rerank->residual ? "+" : "",
                         to_string(spec.rerank->rows), decimal(spec.rerank->depth));
@@ -127,6 +136,12 @@ std::string explain(const Spec& spec, std::size_t dim) {
   if (kept > dim) {
     throw InvalidArgument(
         fmt::format("{} keeps {} dimensions, the vectors have {}", to_string(projection.kind), kept, dim));
+  }
+  if (spec.dedup != Deduplication::none) {
+    fmt::format_to(
+        out,
+        "dedup   of vectors {} one is kept, with the list of their rows: 12 bytes a duplicate, no codes\n",
+        spec.dedup == Deduplication::rows ? "with equal values" : "with equal codes");
   }
   if (projection.kind != ProjectionKind::none) {
     fmt::format_to(out, "project {}: {}; {} of {} dimensions\n", to_string(projection.kind),

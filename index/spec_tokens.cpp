@@ -181,8 +181,9 @@ std::size_t Arguments::read_count(const Token& value, std::string_view key, std:
 void Arguments::refuse(const Argument& argument, std::string_view bare) const {
   const std::string_view stage = call_.name.text;
   if (keys_.empty()) {
-    tokens_.fail(argument.key.text.empty() ? argument.value : argument.key,
-                 fmt::format("{} takes no arguments", stage));
+    const Token& got = argument.key.text.empty() ? argument.value : argument.key;
+    if (bare.empty()) tokens_.fail(got, fmt::format("{} takes no arguments", stage));
+    tokens_.fail(got, fmt::format("{} takes {}, got '{}'", stage, bare, got.text));
   }
   const std::string known = fmt::format("{}", fmt::join(keys_, ", "));
   if (argument.key.text.empty()) {

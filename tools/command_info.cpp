@@ -36,6 +36,7 @@ std::string_view element_name(ElementType type) {
 Json info_json(const Container& file, const Index& index, const std::optional<Json>& build) {
   Json json = {{"spec", to_string(index.spec())},
                {"n", index.size()},
+               {"duplicates", index.duplicates()},
                {"dim", index.dim()},
                {"metric", std::string(to_string(index.metric()))},
                {"seed", index.seed()},
@@ -91,6 +92,10 @@ void print_info(const std::string& path, const Container& file, const Index& ind
   line("spec", to_string(index.spec()));
   line("vectors", fmt::format("{} of dimension {}, {}", thousands(index.size()), index.dim(),
                               to_string(index.metric())));
+  if (index.spec().dedup != Deduplication::none) {
+    line("duplicates", fmt::format("{}, {} distinct vectors are kept", thousands(index.duplicates()),
+                                   thousands(index.size() - index.duplicates())));
+  }
   line("ids", index.ids().empty() ? "row numbers" : "given at the build");
   line("memory", fmt::format("{}, {} bytes a vector", bytes_text(index.memory_bytes()),
                              thousands(index.memory_bytes() / std::max<std::size_t>(index.size(), 1))));

@@ -294,6 +294,8 @@ Hits)")
           "The spec string, in its canonical form.")
       .def_prop_ro("seed", &Index::seed)
       .def_prop_ro("nbytes", &Index::memory_bytes, "Bytes of memory the index takes.")
+      .def_prop_ro("duplicates", &Index::duplicates,
+                   "Items that a spec with dedup keeps no vector of, since another has the same.")
       .def_prop_ro("ids", &ids, nb::sig("def ids(self) -> numpy.typing.NDArray[numpy.int64] | None"),
                    "The ids, ascending; None when they are row numbers.")
       .def_prop_ro("calibration", &calibration, nb::sig("def calibration(self) -> Calibration | None"),

@@ -4,6 +4,7 @@
 // VICINAL_WRITE_GOLDEN=1 writes those that do not exist yet.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
@@ -70,6 +71,8 @@ constexpr Golden files[] = {
     {"2-opq-hnsw-rerank", "opq(6) | hnsw(m=4, efc=20) | rerank(e4m3, 4x)", Metric::cosine, true},
     {"1-b1-residual-i8-hnsw", "b1 | hnsw(m=4, efc=20) | rerank(+i8, 10x)", Metric::ip, true},
     {"1-i4-residual-i4-l2", "i4 | flat | rerank(+i4, 3x)", Metric::l2, false},
+    {"1-dedup-i8-hnsw", "dedup | i8 | hnsw(m=4, efc=20)", Metric::ip, true},
+    {"1-dedup-codes-b1", "dedup(codes) | b1 | flat | rerank(f16, 10x)", Metric::l2, false},
     {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
 };
 
@@ -104,7 +107,10 @@ class GoldenFile : public testing::TestWithParam<Golden> {
     return std::filesystem::path(VICINAL_GOLDEN_FOLDER) / (std::string(GetParam().name) + ".vcn");
   }
   [[nodiscard]] static Index build() {
-    const Rows base = exact_rows(count, dim, 1);
+    Rows base = exact_rows(count, dim, 1);
+    // Of equal rows, where there is something to find.
+    if (std::string(GetParam().spec).starts_with("dedup"))
+      std::copy_n(base.values.begin() + 7 * dim, 20 * dim, base.values.begin() + 31 * dim);
     std::vector<Id> ids(count);
     for (std::size_t i = 0; i < count; ++i) ids[i] = static_cast<Id>((i * 37 + 5) % 1009) * 1'000'003;
     IndexOptions options;

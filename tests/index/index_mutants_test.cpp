@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -77,10 +78,18 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"opq(3) | flat | rerank(f16, 3x)", Metric::cosine, 20, 6, true, {}},
       {"b1 | hnsw(m=4, efc=20) | rerank(+i8, 5x)", Metric::l2, 60, 9, false, {}},
       {"i4 | flat | rerank(+i4, 3x)", Metric::ip, 40, 11, true, {}},
+      {"dedup | f16 | hnsw(m=4, efc=20)", Metric::ip, 50, 5, true, {}},
+      {"dedup(codes) | b1 | flat | rerank(f16, 10x)", Metric::l2, 40, 4, false, {}},
       {"i4 | flat | rerank(i8, 3x)", Metric::cosine, 30, 6, false, {}},
   };
   for (Original& original : originals) {
-    const Rows base = make_rows(original.rows, original.dim, 71);
+    Rows base = make_rows(original.rows, original.dim, 71);
+    if (original.spec.starts_with("dedup")) {
+      // Every third row is the one a third of the way back.
+      for (std::size_t row = 0; row < original.rows; row += 3)
+        std::copy_n(base[row / 3].begin(), original.dim,
+                    base.values.begin() + static_cast<std::ptrdiff_t>(row * original.dim));
+    }
     std::vector<Id> ids;
     for (std::size_t i = 0; original.ids && i < original.rows; ++i)
       ids.push_back(static_cast<Id>(1000 + 3 * i));

@@ -99,6 +99,7 @@ std::vector<RetrieverCase> own_retriever_cases() {
   cases.push_back(index_case("bits_and_residual", "b1 | hnsw(m=12, efc=80) | rerank(+i8, 20x)", false));
   cases.back().tolerance = 1e-2;
   cases.push_back(index_case("halves_and_residual", "i4 | flat | rerank(+i8, 5x)", true));
+  cases.push_back(index_case("dedup", "dedup | f32 | hnsw(m=12, efc=80)", true));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));
   // All dimensions, so that distances are what they were.

@@ -68,6 +68,8 @@ TEST(Spec, TakesTheDepthInEveryForm) {
 TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("i8|hnsw|rerank")), "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)");
   EXPECT_EQ(to_string(parse_spec("flat")), "f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("dedup")), "dedup | f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("dedup(codes)|pca(8)|i8")), "dedup(codes) | pca(8) | i8 | flat");
   EXPECT_EQ(to_string(parse_spec("i8(centre=off,rotate=off)")), "i8(rotate=off, centre=off) | flat");
   EXPECT_EQ(to_string(parse_spec("e4m3(norm=on)")), "e4m3 | flat");
   EXPECT_EQ(to_string(parse_spec("e3m4(norm=off)|hnsw")), "e3m4(norm=off) | hnsw(m=32, efc=200)");
@@ -100,6 +102,7 @@ TEST(Spec, LooksAtMoreCandidatesOfOneBit) {
 
 RC_GTEST_PROP(Spec, RoundTrips, ()) {
   Spec spec;
+  spec.dedup = *rc::gen::element(Deduplication::none, Deduplication::rows, Deduplication::codes);
   if (*rc::gen::arbitrary<bool>()) {
     spec.projection.kind =
         *rc::gen::element(ProjectionKind::truncate, ProjectionKind::pca, ProjectionKind::query_pca);
@@ -146,7 +149,8 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
   const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
       "pca", "dim", "whiten", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc",
-      "3x", "on", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "+i8", "b1+i4", "\xC3\xA9", "\x01", "x"));
+      "3x", "on", "dedup", "codes", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "+i8", "b1+i4",
+      "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -162,13 +166,13 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     (void)parse_spec("i8 | hnws | rerank");
     FAIL();
   } catch (const SpecError& error) {
-    EXPECT_STREQ(
-        error.what(),
-        "unknown stage 'hnws', expected one of truncate, pca, qpca, f32, f16, bf16, i8, i4, b1, b2, e4m3, "
-        "e5m2, e3m4, pq, opq, flat, "
-        "hnsw, rerank; did you mean 'hnsw'?\n"
-        "i8 | hnws | rerank\n"
-        "     ^");
+    EXPECT_STREQ(error.what(),
+                 "unknown stage 'hnws', expected one of dedup, truncate, pca, qpca, f32, f16, bf16, i8, i4, "
+                 "b1, b2, e4m3, "
+                 "e5m2, e3m4, pq, opq, flat, "
+                 "hnsw, rerank; did you mean 'hnsw'?\n"
+                 "i8 | hnws | rerank\n"
+                 "     ^");
     EXPECT_EQ(error.position(), 5U);
   }
 }
@@ -286,6 +290,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"+i4 | flat", 0, "unknown stage '+i4'"}, Wrong{"hnsw+i8", 5, "got hnsw+i8"},
         Wrong{"i4+i8(rotate=off) | flat", 13, "i4+i8 takes no arguments: write i4(...) and rerank(+i8)"},
         Wrong{"i4+i8 | flat | rerank", 15, "a second rerank stage: i4+i8 means i4 with rerank(+i8)"},
+        Wrong{"i8 | dedup", 5, "the dedup stage must come before the codec"},
+        Wrong{"dedup(rows) | flat", 6, "dedup takes nothing, or codes, got 'rows'"},
+        Wrong{"dedup | dedup | flat", 8, "a second dedup stage"},
         Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
 
 TEST(SpecError, ShortensAnAbsurdSpec) {
