@@ -328,6 +328,19 @@ FloatMatrix read_vectors(const std::filesystem::path& path) {
   return {read_floats(file, layout), layout.rows, layout.cols, names_of(layout.element).name};
 }
 
+FloatMatrix read_column(const std::filesystem::path& path) {
+  constexpr std::array accepted = {Element::f32, Element::f16, Element::u8, Element::i8};
+  const Format& format =
+      format_of(path, "vector", vector_extensions, [](const Format& f) { return f.element != Element::i32; });
+  const InputFile file(path);
+  const Layout layout = read_layout(file, format, accepted, /*one_dimension_allowed=*/true);
+  if (layout.cols != 1) {
+    throw InvalidArgument(file.path() + ": the array is " + shape_text(layout.rows, layout.cols) +
+                          ", expected one column");
+  }
+  return {read_floats(file, layout), layout.rows, layout.cols, names_of(layout.element).name};
+}
+
 IdMatrix read_ids(const std::filesystem::path& path) {
   constexpr std::array accepted = {Element::i32, Element::i64, Element::u64};
   const Format& format = format_of(path, "id", id_extensions, [](const Format& f) {

@@ -40,6 +40,9 @@ struct IdMatrix {
 /// Reads vectors, converting exactly to f32. Values are not checked for being finite (require_finite does).
 FloatMatrix read_vectors(const std::filesystem::path& path);
 
+/// One number a row, as read_vectors() does: a one-dimensional .npy, or a matrix of one column.
+FloatMatrix read_column(const std::filesystem::path& path);
+
 /// Reads ids: ground truth (rows x k), or one id a row.
 IdMatrix read_ids(const std::filesystem::path& path);
 

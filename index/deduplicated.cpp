@@ -26,8 +26,7 @@ struct Deduplicated::ClassFilter {
           passing.push_back(classes.class_of(static_cast<std::uint32_t>(row)));
       }
       std::ranges::sort(passing);
-      const auto repeats = std::ranges::unique(passing);
-      passing.erase(repeats.begin(), repeats.end());
+      passing.erase(std::unique(passing.begin(), passing.end()), passing.end());
       filter = Filter::id_set(passing);
       return;
     }

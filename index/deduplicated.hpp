@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
 #include "vicinal/index/any_retriever.hpp"
 #include "vicinal/index/duplicates.hpp"
 
@@ -36,7 +39,7 @@ class Deduplicated {
  private:
   struct ClassFilter;
   void write_rows(const Neighbors& found, std::size_t from, NeighborsView out, std::size_t to,
-                  const Filter& filter, std::vector<Id>& scratch) const;
+                  const Filter& filter, std::vector<Id>& group) const;
 
   AnyRetriever inner_;
   DuplicateClasses classes_;

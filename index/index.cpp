@@ -15,6 +15,7 @@
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 #include "vicinal/index/search_without.hpp"
+#include "vicinal/index/tiered.hpp"
 #include "vicinal/index/two_level.hpp"
 
 namespace vicinal {
@@ -80,12 +81,34 @@ Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32
 
 // Flat or graph, over vectors of few or all dimensions.
 AnyRetriever build_inner(const Spec& spec, const CodecOptions& options, Metric metric,
-                         MatrixView<const float> base, const BuildControl& control) {
+                         MatrixView<const float> base, std::span<const float> popularity,
+                         const BuildControl& control) {
+  if (!spec.tiers.empty()) return build_tiered(spec, metric, base, popularity, control);
   const Codec codec = Codec::train(options, metric, base, control);
   control.throw_if_stopped();
   if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index))
     return Hnsw::build(codec, base, *hnsw, control);
   return Flat(CodeStore::build(codec, base, {}, control));
+}
+
+// The popularity of rows in another order, empty for the one they are in.
+std::vector<float> reordered(std::span<const float> popularity, std::span<const std::uint32_t> order) {
+  if (order.empty() || popularity.size() != order.size()) return {popularity.begin(), popularity.end()};
+  std::vector<float> result(order.size());
+  for (std::size_t row = 0; row < order.size(); ++row) result[row] = popularity[order[row]];
+  return result;
+}
+
+// A class is as popular as its rows are together.
+std::vector<float> popularity_of(const DuplicateClasses& classes, std::span<const float> of_rows) {
+  std::vector<double> sums(classes.classes());
+  for (std::uint32_t row = 0; row < of_rows.size(); ++row)
+    sums[classes.class_of(row)] += static_cast<double>(of_rows[row]);
+  std::vector<float> result(sums.size());
+  std::ranges::transform(sums, result.begin(), [](double sum) {
+    return static_cast<float>(std::min(sum, static_cast<double>(std::numeric_limits<float>::max())));
+  });
+  return result;
 }
 
 // The codec's options and the rows that it codes, projected when the spec says so.
@@ -120,11 +143,12 @@ CodedRows coded_rows(const Spec& spec, Metric metric, MatrixView<const float> ba
 }
 
 AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
-                             MatrixView<const float> queries, const BuildControl& control) {
+                             MatrixView<const float> queries, std::span<const float> popularity,
+                             const BuildControl& control) {
   AnyRetriever retriever;
   {
     CodedRows coded = coded_rows(spec, metric, base, queries, control);
-    retriever = build_inner(spec, coded.codec, coded.metric, coded.rows, control);
+    retriever = build_inner(spec, coded.codec, coded.metric, coded.rows, popularity, control);
     if (coded.projection) retriever = QueryMapped(std::move(retriever), std::move(*coded.projection));
   }
   control.throw_if_stopped();
@@ -204,6 +228,10 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
     for (std::size_t row = 0; row < options.ids.size(); ++row)
       index.ids_[row] = options.ids[order.empty() ? row : order[row]];
   }
+  if (index.spec_.tiers.empty() && !options.popularity.empty())
+    throw InvalidArgument("a popularity is given, the spec has no tiers that go by it");
+  if (!index.spec_.tiers.empty()) require_popularity(options.popularity, base.rows());
+  std::vector<float> popularity = reordered(options.popularity, order);
   DuplicateClasses classes;
   if (index.spec_.dedup != Deduplication::none) {
     classes = find_duplicates(index.spec_, metric, base, options.calibration_queries, control);
@@ -211,9 +239,11 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
     if (classes.duplicates() > 0) {
       copy = distinct_rows(base, classes);
       base = {copy.data(), classes.classes(), base.cols()};
+      popularity = popularity_of(classes, popularity);
     }
   }
-  index.retriever_ = build_retriever(index.spec_, metric, base, options.calibration_queries, control);
+  index.retriever_ =
+      build_retriever(index.spec_, metric, base, options.calibration_queries, popularity, control);
   if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, base, options, control);
   if (classes.duplicates() > 0)
     index.retriever_ = Deduplicated(std::move(index.retriever_), std::move(classes));
@@ -323,6 +353,18 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
     for (std::size_t i = 0; i < rows.size(); ++i) reranked->decode(rows[i], out[i]);
     return;
   }
+  // Of the dimensions that are coded: a side value is no part of the vector.
+  std::vector<float> projected(mapped == nullptr ? 0 : mapped->projection().out_dim());
+  const auto map_back = [&](std::size_t i) {
+    if (mapped != nullptr) mapped->projection().reconstruct(projected, out[i]);
+  };
+  if (const auto* tiered = holder.get_if<Tiered>()) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      tiered->decode(rows[i], mapped == nullptr ? out[i] : std::span<float>(projected));
+      map_back(i);
+    }
+    return;
+  }
   const CodeStore* codes = nullptr;
   if (const auto* flat = holder.get_if<Flat>()) {
     codes = &flat->codes();
@@ -332,10 +374,9 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
     for (std::uint32_t& row : rows) row = slot_of_row[row];
   }
   if (codes == nullptr) throw Unsupported("this retriever does not give its vectors back");
-  std::vector<float> projected(mapped == nullptr ? 0 : codes->dim());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     codes->decode(rows[i], mapped == nullptr ? out[i] : std::span<float>(projected));
-    if (mapped != nullptr) mapped->projection().reconstruct(projected, out[i]);
+    map_back(i);
   }
 }
 

@@ -30,6 +30,8 @@ struct IndexOptions {
       {};  ///< empty: rows of the base, searched for as absent. A spec with qpca also learns
            ///< its projection from them and needs them, but for l2: recall told of so few that it
            ///< learned them by heart is too high
+  std::span<const float> popularity =
+      {};  ///< what tiers go by: one finite number >= 0 a row. A spec without tiers takes none
   std::span<const Id> ids = {};  ///< empty: row numbers. Else one unique non-negative id a row
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "vicinal/index/deduplicated.hpp"
 #include "vicinal/index/flat.hpp"
@@ -12,6 +13,7 @@
 #include "vicinal/index/metadata.hpp"
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
+#include "vicinal/index/tiered.hpp"
 #include "vicinal/index/two_level.hpp"
 
 namespace vicinal {
@@ -24,6 +26,7 @@ constexpr const char* flat_prefix = "flat";
 constexpr const char* rows_prefix = "rows";
 constexpr const char* projection_prefix = "projection";
 constexpr const char* dedup_prefix = "dedup";
+constexpr const char* tiers_prefix = "tiers";
 
 Spec spec_of(const IndexMetadata& metadata) {
   Spec spec;
@@ -46,12 +49,13 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
   const auto starts_with = [](std::string_view name, std::string_view prefix) {
     return name.size() > prefix.size() && name.starts_with(prefix) && name[prefix.size()] == '/';
   };
-  const bool graph = std::holds_alternative<HnswOptions>(spec.index);
+  const char* const inner = std::holds_alternative<HnswOptions>(spec.index) ? hnsw_prefix
+                            : spec.tiers.empty()                            ? flat_prefix
+                                                                            : tiers_prefix;
   for (const SectionInfo& section : file.sections()) {
     const bool known =
         section.name == metadata_section || (has_ids && section.name == ids_section) ||
-        starts_with(section.name, graph ? hnsw_prefix : flat_prefix) ||
-        (spec.rerank && starts_with(section.name, rows_prefix)) ||
+        starts_with(section.name, inner) || (spec.rerank && starts_with(section.name, rows_prefix)) ||
         (spec.projection.kind != ProjectionKind::none && starts_with(section.name, projection_prefix)) ||
         (spec.dedup != Deduplication::none && starts_with(section.name, dedup_prefix));
     if (!known)
@@ -108,6 +112,16 @@ AnyRetriever load_inner(const Container& file, Spec& spec, const ExpectedCodes& 
     if (hnsw.options() != *options)
       throw CorruptFile("the graph was built with other options than the spec says");
     return hnsw;
+  }
+  if (!spec.tiers.empty()) {
+    const std::vector<std::size_t> sizes = tier_sizes(spec.tiers, expected.size);
+    Tiered tiered = Tiered::load(file, tiers_prefix, sizes);
+    for (std::size_t t = 0; t < sizes.size(); ++t) {
+      if (sizes[t] > 0)
+        require_codes(tiered.codes(t), {tier_codec(spec, t), expected.metric, expected.dim, sizes[t]},
+                      tiers_prefix);
+    }
+    return tiered;
   }
   CodeStore codes = CodeStore::load(file, flat_prefix);
   require_codes(codes, expected, flat_prefix);
@@ -171,6 +185,7 @@ void Index::save(const std::filesystem::path& path) const {
   if (mapped != nullptr) mapped->projection().save(writer, projection_prefix);
   if (const auto* hnsw = inner.get_if<Hnsw>()) hnsw->save(writer, hnsw_prefix);
   if (const auto* flat = inner.get_if<Flat>()) flat->codes().save(writer, flat_prefix);
+  if (const auto* tiered = inner.get_if<Tiered>()) tiered->save(writer, tiers_prefix);
   if (reranked != nullptr) reranked->rows().save(writer, rows_prefix);
   writer.write(path);
 }

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "vicinal/index/spec_tiers.hpp"
 #include "vicinal/index/spec_tokens.hpp"
 #include "vicinal/quant/product_shape.hpp"
 #include "vicinal/quant/two_level_store.hpp"
@@ -101,6 +102,8 @@ void parse_flat(Arguments& arguments, Spec& spec) {
 }
 
 void parse_hnsw(Arguments& arguments, Spec& spec) {
+  if (!spec.tiers.empty())
+    arguments.fail_at_name("tiers are searched by flat, a graph over rows of several codecs is not there");
   HnswOptions options;
   const Token* m = arguments.find({"m"});
   const Token* efc = arguments.find({"efc", "ef_construction"});
@@ -138,10 +141,15 @@ double read_depth(const Arguments& arguments, const Token& value) {
 }
 
 // The candidates of one bit a dimension are rougher, so more of them are looked at.
-double default_depth(CodecKind codec) { return codec == CodecKind::b1 ? 10 : 3; }
+double default_depth(const Spec& spec) {
+  const bool rough = spec.codec.kind == CodecKind::b1 ||
+                     std::ranges::find(spec.tiers, CodecKind::b1, &TierOptions::kind) != spec.tiers.end();
+  return rough ? 10 : 3;
+}
 
 // `where` points at what asked for a second level.
 void set_second_level(const Tokens& tokens, const Token& where, CodecKind level, Spec& spec) {
+  if (!spec.tiers.empty()) tokens.fail(where, "a residual level adds to one codec, got tiers");
   if (!is_integer(spec.codec.kind)) {
     tokens.fail(where, fmt::format("a residual level needs codes of i8, i4, b2 or b1 to add to, got {}",
                                    to_string(spec.codec.kind)));
@@ -151,7 +159,7 @@ void set_second_level(const Tokens& tokens, const Token& where, CodecKind level,
                                    "rerank({}) without the +",
                                    to_string(spec.projection.kind), spec.projection.dim, to_string(level)));
   }
-  spec.rerank = RerankOptions{level, default_depth(spec.codec.kind), true};
+  spec.rerank = RerankOptions{level, default_depth(spec), true};
 }
 
 constexpr std::array second_levels{CodecKind::i8, CodecKind::i4};
@@ -164,7 +172,7 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
                                        to_string(spec.codec.kind), to_string(spec.rerank->rows)));
   }
   RerankOptions options;
-  options.depth = default_depth(spec.codec.kind);
+  options.depth = default_depth(spec);
   const Token* keyed = arguments.find({"depth"});
   const Token* bare = arguments.find_bare(is_depth);
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
@@ -231,6 +239,7 @@ constexpr std::array stages{
     Stage{"e3m4", Place::codec, parse_float8_codec<CodecKind::e3m4>},
     Stage{"pq", Place::codec, parse_product<false>},
     Stage{"opq", Place::codec, parse_product<true>},
+    Stage{"tiers", Place::codec, parse_tiers},
     Stage{"flat", Place::index, parse_flat},
     Stage{"hnsw", Place::index, parse_hnsw},
     Stage{"rerank", Place::rerank, parse_rerank},

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/index/flat.hpp"
@@ -35,6 +36,14 @@ struct RerankOptions {
   friend bool operator==(const RerankOptions&, const RerankOptions&) = default;
 };
 
+/// One tier of rows, of which the most popular are in the first.
+struct TierOptions {
+  CodecKind kind = CodecKind::f32;
+  double share = 0;  ///< of all rows; 0 for the last tier, which has the rest
+
+  friend bool operator==(const TierOptions&, const TierOptions&) = default;
+};
+
 /// Whether vectors that are the same are kept once. Of equal codes is what equal_codes() says, with the codec of the spec.
 enum class Deduplication : std::uint8_t { none, rows, codes };
 
@@ -52,6 +61,8 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 ///         | e4m3(norm=on|off) | e5m2 and e3m4(the same)
 ///         | pq(<m>, bits=8|4) | opq(the same), <m> sub-spaces as a number or as d/<divisor> of the dimensions coded, rounded up,
 ///         also written m=<m>
+///         tiers(<codec>=<share>, ..., <codec>): several codecs without options in place of one, for rows by their popularity; the shares are
+///         of all rows, the last tier has the rest. Tiered; with flat only
 /// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
 ///         <codec>+<level>, such as i4+i4, is the codec with rerank(+<level>)
 /// rerank  rerank(f32|f16|bf16|i8|i4|e4m3|e5m2|e3m4|+i8|+i4, <depth>x), depth 1 to 1000, also written depth=<depth>; by default f16 and
@@ -63,6 +74,7 @@ struct Spec {
   Deduplication dedup = Deduplication::none;
   ProjectionOptions projection;
   CodecOptions codec;
+  std::vector<TierOptions> tiers = {};  ///< in place of the codec, which is f32 then; at least two, or none
   std::variant<FlatOptions, HnswOptions> index;
   std::optional<RerankOptions> rerank;
 

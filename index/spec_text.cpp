@@ -3,7 +3,10 @@
 
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <iterator>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "vicinal/index/spec.hpp"
@@ -34,6 +37,15 @@ std::string codec_string(const CodecOptions& codec) {
   if (!codec.centre) arguments.emplace_back("centre=off");
   if (!arguments.empty()) text += fmt::format("({})", fmt::join(arguments, ", "));
   return text;
+}
+
+std::string tiers_string(std::span<const TierOptions> tiers) {
+  std::vector<std::string> names;
+  for (const TierOptions& tier : tiers) {
+    names.push_back(tier.share == 0 ? std::string(to_string(tier.kind))
+                                    : fmt::format("{}={}", to_string(tier.kind), decimal(tier.share)));
+  }
+  return fmt::format("tiers({})", fmt::join(names, ", "));
 }
 
 std::string_view codec_name(const CodecOptions& codec) {
@@ -105,6 +117,18 @@ std::size_t record_bytes(const CodecOptions& codec, std::size_t dim) {
   return restored.stride() + restored.factor_count() * sizeof(float);
 }
 
+// On average, with the row number of each.
+double tier_bytes(std::span<const TierOptions> tiers, std::size_t dim) {
+  double bytes = sizeof(std::uint32_t);
+  double rest = 1;
+  for (const TierOptions& tier : tiers) {
+    const double share = tier.share == 0 ? rest : tier.share;
+    bytes += share * static_cast<double>(record_bytes({.kind = tier.kind}, dim));
+    rest -= share;
+  }
+  return bytes;
+}
+
 // Mean, spectrum and a matrix, of qpca two.
 std::size_t projection_bytes(const ProjectionOptions& projection, std::size_t dim) {
   const std::size_t matrices = projection.kind == ProjectionKind::query_pca ? 2 : 1;
@@ -121,7 +145,8 @@ double graph_bytes(const HnswOptions& hnsw) {
 
 std::string to_string(const Spec& spec) {
   std::string text = std::string(dedup_string(spec.dedup)) + projection_string(spec.projection) +
-                     codec_string(spec.codec) + " | " + index_string(spec.index);
+                     (spec.tiers.empty() ? codec_string(spec.codec) : tiers_string(spec.tiers)) + " | " +
+                     index_string(spec.index);
   if (spec.rerank)
     text += fmt::format(" | rerank({}{}, {}x)", spec.rerank->residual ? "+" : "",
                         to_string(spec.rerank->rows), decimal(spec.rerank->depth));
@@ -155,8 +180,19 @@ std::string explain(const Spec& spec, std::size_t dim) {
       fmt::format_to(out, "        {} bytes an index for its matrix\n", projection_bytes(projection, dim));
   }
   auto total = static_cast<double>(record_bytes(spec.codec, kept));
-  fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", codec_name(spec.codec), meaning(spec.codec.kind),
-                 total);
+  if (spec.tiers.empty()) {
+    fmt::format_to(out, "codec   {}: {}; {} bytes a vector\n", codec_name(spec.codec),
+                   meaning(spec.codec.kind), total);
+  } else {
+    total = tier_bytes(spec.tiers, kept);
+    fmt::format_to(
+        out, "codec   tiers: the most popular rows in the first; {:.1f} bytes a vector on average\n", total);
+    for (const TierOptions& tier : spec.tiers) {
+      fmt::format_to(out, "        {}: {}, {}; {} bytes a vector\n", to_string(tier.kind),
+                     tier.share == 0 ? "the rest" : fmt::format("a share of {}", decimal(tier.share)),
+                     meaning(tier.kind), record_bytes({.kind = tier.kind}, kept));
+    }
+  }
   if (is_integer(spec.codec.kind)) {
     fmt::format_to(out, "        rotate={}: {}\n", spec.codec.rotate ? "on" : "off",
                    spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes"

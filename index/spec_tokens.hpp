@@ -89,6 +89,12 @@ class Arguments {
     return nullptr;
   }
 
+  /// Every argument, in order.
+  std::span<const Argument> take_all() {
+    used_.assign(used_.size(), true);
+    return call_.arguments;
+  }
+
   /// Refuses what nothing has asked for. `bare` describes the values that may stand without a key.
   void require_all_used(std::string_view bare = {}) const;
 

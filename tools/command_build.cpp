@@ -21,7 +21,7 @@ namespace vicinal::tools {
 namespace {
 
 struct BuildOptions {
-  std::string base, out, ids, queries;
+  std::string base, out, ids, queries, popularity;
   std::string spec = "i8 | hnsw(m=32, efc=200) | rerank(f16)";
   std::string metric;
   std::size_t threads = usable_threads();
@@ -35,7 +35,7 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   if (options.no_calibrate && !options.queries.empty() && spec.projection.kind != ProjectionKind::query_pca)
     throw UsageError("--no-calibrate excludes --queries, but for specs with qpca, which learns from them");
   require_writable({options.out, build_report_path(options.out)},
-                   {options.base, options.ids, options.queries});
+                   {options.base, options.ids, options.queries, options.popularity});
   const FloatMatrix base = read_vectors(options.base);
   require_finite(base.view(), options.base.c_str());
   IndexOptions index_options;
@@ -43,6 +43,8 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   index_options.calibrate = !options.no_calibrate;
   const IdMatrix ids = options.ids.empty() ? IdMatrix{} : read_row_ids(options.ids, base.rows);
   index_options.ids = ids.values.span();
+  const FloatMatrix popularity = options.popularity.empty() ? FloatMatrix{} : read_column(options.popularity);
+  index_options.popularity = popularity.values.span();
   const FloatMatrix sample = options.queries.empty() ? FloatMatrix{} : read_finite_vectors(options.queries);
   if (!options.queries.empty()) {
     if (sample.cols != base.cols) {
@@ -111,6 +113,8 @@ void add_build_command(CLI::App& app, Invocation& invocation) {
   command->add_option(
       "--queries", options->queries,
       "Sample queries to calibrate recall on (default: rows of the base), and for qpca to learn from");
+  command->add_option("--popularity", options->popularity,
+                      "How often each row is wanted, a number >= 0 a row (.npy), for specs with tiers");
   command->add_flag("--no-calibrate", options->no_calibrate, "Do not measure recall by effort");
   command->add_option("--seed", options->seed, "Seed of everything random")
       ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))

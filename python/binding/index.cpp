@@ -32,6 +32,7 @@ using namespace nb::literals;
 namespace vicinal::python {
 namespace {
 
+using PopularityArray = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using IdArray = nb::ndarray<const Id, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // Nothing given: 0, which stands for the default.
@@ -47,7 +48,7 @@ constexpr std::uint64_t most_effort =
 
 Index build(nb::handle base, const std::string& spec, const std::string& metric, std::optional<IdArray> ids,
             std::uint64_t seed, nb::handle threads, bool calibrate, nb::handle calibration_queries,
-            nb::handle progress) {
+            std::optional<PopularityArray> popularity, nb::handle progress) {
   const BorrowedRows rows(base, "base", false);
   std::optional<BorrowedRows> queries;
   IndexOptions options;
@@ -60,6 +61,7 @@ Index build(nb::handle base, const std::string& spec, const std::string& metric,
     options.calibration_queries = queries->view();
   }
   if (ids) options.ids = {ids->data(), ids->size()};
+  if (popularity) options.popularity = {popularity->data(), popularity->size()};
   const Metric parsed = parse_metric(metric);
   const std::size_t pool = optional_number(threads, "threads", most_threads);
   const ExecutorRef pool_executor = executor(pool);
@@ -304,11 +306,11 @@ Hits)")
 
   module.def("build", &build, "base"_a, "spec"_a, nb::kw_only(), "metric"_a, "ids"_a = nb::none(), "seed"_a,
              "threads"_a = nb::none(), "calibrate"_a, "calibration_queries"_a = nb::none(),
-             "progress"_a = nb::none(),
+             "popularity"_a = nb::none(), "progress"_a = nb::none(),
              nb::sig("def build(base: Vectors, spec: str, *, metric: str, ids: "
                      "numpy.typing.NDArray[numpy.int64] | None = None, "
                      "seed: int, threads: int | None = None, calibrate: bool, calibration_queries: Vectors | "
-                     "None = None, "
+                     "None = None, popularity: numpy.typing.NDArray[numpy.float32] | None = None, "
                      "progress: collections.abc.Callable[[str, int, int], object] | None = None) -> Index"));
   module.def(
       "open",

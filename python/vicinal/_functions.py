@@ -33,6 +33,17 @@ def checked_dim(dim: int) -> int:
     return whole_number(dim, "dim", 1, 2**31 - 1)
 
 
+def popularity_array(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise WrongType(f"popularity is an array of shape {array.shape} and type {array.dtype}, expected one number a row")
+    if not array.size:
+        raise InvalidArgument("popularity is empty, expected one number a row")
+    # What is too large for float32 becomes infinite, which the build refuses with its row.
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
 def build(
     base: Vectors,
     spec: str = DEFAULT_SPEC,
@@ -43,6 +54,7 @@ def build(
     threads: int | None = None,
     calibrate: bool = True,
     calibration_queries: Vectors | None = None,
+    popularity: npt.ArrayLike | None = None,
     progress: Progress = None,
 ) -> Index:
     """Builds an index.
@@ -52,7 +64,7 @@ def build(
     base : (n, dim) float32
         Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
     spec : str
-        What to build: ``projection | codec | index | rerank``; `vicinal.explain` tells what a spec means.
+        What to build: ``dedup | projection | codec | index | rerank``; `vicinal.explain` tells what a spec means.
     metric : "l2", "ip" or "cosine"
     ids : (n,) integers, optional
         Unique and not negative; default: row numbers.
@@ -65,6 +77,8 @@ def build(
     calibration_queries : (m, dim) float32, optional
         What to measure on; default: rows of the base, searched for as if they were not in it. A spec with ``qpca`` also learns from
         them.
+    popularity : (n,) numbers, optional
+        How often each row is wanted, 0 or more: what a spec with ``tiers`` goes by.
     progress : bool or callable, optional
         None shows a bar on a terminal and in a notebook, True on any output, False never; or progress(phase, done, total).
 
@@ -83,6 +97,7 @@ def build(
         "threads": threads,
         "calibrate": calibrate,
         "calibration_queries": calibration_queries,
+        "popularity": None if popularity is None else popularity_array(popularity),
     }
     if callable(progress):
         return _vicinal.build(base, spec, progress=progress, **arguments)

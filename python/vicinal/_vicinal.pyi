@@ -76,6 +76,7 @@ def build(
     threads: int | None = None,
     calibrate: bool,
     calibration_queries: npt.ArrayLike | None = None,
+    popularity: npt.NDArray[np.float32] | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> Index: ...
 def open(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, mmap: bool) -> Index: ...

@@ -20,7 +20,6 @@ namespace vicinal {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // Rows of a few small whole numbers: many are equal, and many that are not lie equally far from a query.

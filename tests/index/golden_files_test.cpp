@@ -73,6 +73,7 @@ constexpr Golden files[] = {
     {"1-i4-residual-i4-l2", "i4 | flat | rerank(+i4, 3x)", Metric::l2, false},
     {"1-dedup-i8-hnsw", "dedup | i8 | hnsw(m=4, efc=20)", Metric::ip, true},
     {"1-dedup-codes-b1", "dedup(codes) | b1 | flat | rerank(f16, 10x)", Metric::l2, false},
+    {"1-tiers", "tiers(f16=0.1, i8=0.3, i4) | flat", Metric::ip, true},
     {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
 };
 
@@ -115,6 +116,9 @@ class GoldenFile : public testing::TestWithParam<Golden> {
     for (std::size_t i = 0; i < count; ++i) ids[i] = static_cast<Id>((i * 37 + 5) % 1009) * 1'000'003;
     IndexOptions options;
     options.seed = 9;
+    std::vector<float> popularity(count);
+    for (std::size_t i = 0; i < count; ++i) popularity[i] = static_cast<float>(i * 31 % 47);
+    if (std::string(GetParam().spec).starts_with("tiers")) options.popularity = popularity;
     if (GetParam().own_ids) options.ids = ids;
     const Rows queries = exact_rows(30, dim, 3);
     if (std::string(GetParam().spec).starts_with("qpca")) options.calibration_queries = queries.view();

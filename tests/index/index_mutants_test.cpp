@@ -80,6 +80,7 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"i4 | flat | rerank(+i4, 3x)", Metric::ip, 40, 11, true, {}},
       {"dedup | f16 | hnsw(m=4, efc=20)", Metric::ip, 50, 5, true, {}},
       {"dedup(codes) | b1 | flat | rerank(f16, 10x)", Metric::l2, 40, 4, false, {}},
+      {"tiers(f16=0.1, i8=0.3, b1) | flat", Metric::cosine, 40, 6, true, {}},
       {"i4 | flat | rerank(i8, 3x)", Metric::cosine, 30, 6, false, {}},
   };
   for (Original& original : originals) {
@@ -95,6 +96,8 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       ids.push_back(static_cast<Id>(1000 + 3 * i));
     IndexOptions options;
     options.ids = ids;
+    const std::vector<float> popularity(original.spec.starts_with("tiers") ? original.rows : 0, 1.0F);
+    options.popularity = popularity;
     options.calibration_queries = original.spec.starts_with("qpca") ? base.view() : MatrixView<const float>();
     Index::build(base.view(), original.spec, original.metric, options).save(folder / "original.vcn");
     original.bytes = read_bytes(folder / "original.vcn");

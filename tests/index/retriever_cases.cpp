@@ -50,6 +50,10 @@ RetrieverCase index_case(const std::string& name, const std::string& spec, bool 
                     IndexOptions options;
                     options.calibrate = false;
                     options.ids = ids;
+                    std::vector<float> popularity;
+                    for (std::size_t i = 0; spec.starts_with("tiers") && i < base.count; ++i)
+                      popularity.push_back(static_cast<float>(i * 7 % 11));
+                    options.popularity = popularity;
                     return Index::build(base.view(), spec, metric, options);
                   }};
   c.tolerance = 2e-3;
@@ -99,6 +103,7 @@ std::vector<RetrieverCase> own_retriever_cases() {
   cases.push_back(index_case("bits_and_residual", "b1 | hnsw(m=12, efc=80) | rerank(+i8, 20x)", false));
   cases.back().tolerance = 1e-2;
   cases.push_back(index_case("halves_and_residual", "i4 | flat | rerank(+i8, 5x)", true));
+  cases.push_back(index_case("tiers", "tiers(f32=0.3, f16) | flat", true));
   cases.push_back(index_case("dedup", "dedup | f32 | hnsw(m=12, efc=80)", true));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));

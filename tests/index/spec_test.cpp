@@ -68,6 +68,7 @@ TEST(Spec, TakesTheDepthInEveryForm) {
 TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("i8|hnsw|rerank")), "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)");
   EXPECT_EQ(to_string(parse_spec("flat")), "f32 | flat");
+  EXPECT_EQ(to_string(parse_spec("tiers(f16=.05,i8=0.20,i4)")), "tiers(f16=0.05, i8=0.2, i4) | flat");
   EXPECT_EQ(to_string(parse_spec("dedup")), "dedup | f32 | flat");
   EXPECT_EQ(to_string(parse_spec("dedup(codes)|pca(8)|i8")), "dedup(codes) | pca(8) | i8 | flat");
   EXPECT_EQ(to_string(parse_spec("i8(centre=off,rotate=off)")), "i8(rotate=off, centre=off) | flat");
@@ -124,7 +125,12 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
   }
-  if (*rc::gen::arbitrary<bool>()) {
+  if (spec.codec == CodecOptions{} && spec.dedup != Deduplication::codes && *rc::gen::arbitrary<bool>()) {
+    for (const CodecKind kind : {CodecKind::f16, CodecKind::i8})
+      spec.tiers.push_back({kind, 0.1 + 0.3 * (*rc::gen::inRange(1, 1'000'000)) / 1e6});
+    spec.tiers.push_back({CodecKind::b1, 0});
+  }
+  if (spec.tiers.empty() && *rc::gen::arbitrary<bool>()) {
     HnswOptions hnsw;
     hnsw.m = *rc::gen::inRange<std::size_t>(4, 129);
     hnsw.ef_construction = *rc::gen::inRange<std::size_t>(hnsw.m, 4097);
@@ -149,8 +155,8 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
   const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
       "pca", "dim", "whiten", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc",
-      "3x", "on", "dedup", "codes", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "+i8", "b1+i4",
-      "\xC3\xA9", "\x01", "x"));
+      "3x", "on", "dedup", "codes", "tiers", "0.5", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "+i8",
+      "b1+i4", "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -169,7 +175,7 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     EXPECT_STREQ(error.what(),
                  "unknown stage 'hnws', expected one of dedup, truncate, pca, qpca, f32, f16, bf16, i8, i4, "
                  "b1, b2, e4m3, "
-                 "e5m2, e3m4, pq, opq, flat, "
+                 "e5m2, e3m4, pq, opq, tiers, flat, "
                  "hnsw, rerank; did you mean 'hnsw'?\n"
                  "i8 | hnws | rerank\n"
                  "     ^");
@@ -293,6 +299,20 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"i8 | dedup", 5, "the dedup stage must come before the codec"},
         Wrong{"dedup(rows) | flat", 6, "dedup takes nothing, or codes, got 'rows'"},
         Wrong{"dedup | dedup | flat", 8, "a second dedup stage"},
+        Wrong{"tiers(f16=0.5, i8) | hnsw", 21, "tiers are searched by flat"},
+        Wrong{"tiers | flat", 0, "tiers lacks its tiers, as in tiers(f16=0.05, i8=0.2, i4)"},
+        Wrong{"tiers(i8) | flat", 0, "tiers lacks its tiers"},
+        Wrong{"tiers(i8, i4) | flat", 6, "'i8' lacks its share, as in i8=0.1"},
+        Wrong{"tiers(i8=0.1, i4=0.9)", 17, "the last tier takes the rest, it has no share, got i4=0.9"},
+        Wrong{"tiers(i8=1.5, i4)", 9,
+              "the share of a tier is a number between 0 and 1 such as 0.05, got '1.5'"},
+        Wrong{"tiers(i8=0, i4)", 9, "got '0'"}, Wrong{"tiers(i8=x, i4)", 9, "got 'x'"},
+        Wrong{"tiers(i8=0.5, f16=0.5, i4)", 18, "add up to 1, expected less than 1"},
+        Wrong{"tiers(i8=0.1, i8)", 14, "i8 has two tiers"},
+        Wrong{"tiers(pq=0.1, i8)", 6, "a tier is of f32, f16,"},
+        Wrong{"i8 | tiers(f16=0.1, i4)", 5, "a second codec"},
+        Wrong{"dedup(codes) | tiers(f16=0.1, i4)", 15, "dedup(codes) has no codes to compare"},
+        Wrong{"tiers(f16=0.1, i4) | rerank(+i8)", 28, "a residual level adds to one codec, got tiers"},
         Wrong{"hnsw; flat", 4, "unexpected character ';'"}));
 
 TEST(SpecError, ShortensAnAbsurdSpec) {
@@ -325,6 +345,14 @@ TEST(SpecExplain, ResolvesTheSizeOfAProductQuantiser) {
   EXPECT_THAT(plain, HasSubstr("m=25: sub-spaces of 4 dimensions\n"));
   EXPECT_THAT(plain, HasSubstr("102400 bytes an index for centroids\n"));
   EXPECT_THROW((void)explain(parse_spec("pca(50) | pq(51)"), 100), InvalidArgument);
+}
+
+TEST(SpecExplain, AveragesTiers) {
+  const std::string text = explain(parse_spec("tiers(f16=0.1, i8=0.4, i4)"), 100);
+  EXPECT_THAT(text, HasSubstr("f16: a share of 0.1, 16-bit floats (IEEE binary16); 200 bytes a vector"));
+  EXPECT_THAT(text, HasSubstr("i4: the rest, "));
+  EXPECT_THAT(text,
+              HasSubstr("100.8 bytes a vector on average"));  // 20 + 0.4 x 112 + 0.5 x 64 + a row number
 }
 
 TEST(SpecExplain, CountsBothLevels) {

@@ -326,6 +326,28 @@ def test_files(mapped: bool, base: Any, queries: Any, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["index.vcn"]
 
 
+def test_popularity(base: Any, queries: Any) -> None:
+    wanted = np.zeros(len(base))
+    wanted[5::7] = 3
+    index = vicinal.build(base, "tiers(f32=0.1, i4)", metric="l2", popularity=wanted)
+    exact = np.flatnonzero((vicinal.reconstruct(index) == base).all(1))
+    assert len(exact) == round(0.1 * len(base)) and (exact % 7 == 5).all()
+    for kind in (np.float32, np.float16, np.int64, list):
+        same = wanted.tolist() if kind is list else wanted.astype(kind)
+        again = vicinal.build(base, "tiers(f32=0.1, i4)", metric="l2", popularity=same)
+        assert (again.search(queries, k=5).ids == index.search(queries, k=5).ids).all()
+
+
+def test_duplicates(base: Any, queries: Any) -> None:
+    twice = np.concatenate([base, base])
+    index = vicinal.build(twice, "dedup | f32 | flat", metric="l2")
+    assert (len(index), index.duplicates) == (2 * len(base), len(base))
+    plain = vicinal.build(twice, "f32 | flat", metric="l2")
+    assert plain.duplicates == 0
+    wanted, found = plain.search(queries, k=9), index.search(queries, k=9)
+    assert (wanted.ids == found.ids).all() and (wanted.distances == found.distances).all()
+
+
 def test_calibration_queries(base: Any, queries: Any) -> None:
     calibration = vicinal.build(base, "hnsw", metric="l2", calibration_queries=queries).calibration
     assert calibration is not None and calibration.given_queries and calibration.queries == 15

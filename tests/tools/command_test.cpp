@@ -139,6 +139,23 @@ TEST_F(Command, BuildLearnsAProjectionFromQueries) {
   EXPECT_GT(vicinal::recall(ids("found.npy").view(), ids("truth.npy").view(), 10), 0.95);
 }
 
+TEST_F(Command, BuildPutsRowsIntoTiers) {
+  make_truth();
+  std::vector<float> popularity(2000, 0.0F);
+  for (std::size_t row = 0; row < 2000; row += 10) popularity[row] = 1;
+  vicinal::write_vectors(runner.path("popularity.npy"), {popularity.data(), 2000, 1});
+  build("x.vcn", {"--popularity", "popularity.npy"}, "tiers(f32=0.1, i8) | flat");
+  succeed({"search", "x.vcn", "queries.npy", "-o", "found.npy"});
+  EXPECT_GT(vicinal::recall(ids("found.npy").view(), ids("truth.npy").view(), 10), 0.9);
+  EXPECT_THAT(succeed({"info", "x.vcn"}).out, ::testing::HasSubstr("tiers/0/rows"));
+}
+
+TEST_F(Command, InfoCountsDuplicates) {
+  build("x.vcn", {}, "dedup | i8 | flat");
+  EXPECT_THAT(succeed({"info", "x.vcn"}).out,
+              ::testing::HasSubstr("duplicates  0, 2,000 distinct vectors are kept"));
+}
+
 TEST_F(Command, SearchWithoutOutputFilesPrintsATable) {
   build("x.vcn", {"--no-calibrate"}, "flat");
   const CommandResult result = succeed({"search", "x.vcn", "queries.npy", "-k", "3"});

@@ -1,0 +1,269 @@
+#include "vicinal/index/tiered.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "vicinal/core/error.hpp"
+#include "vicinal/index/ranking.hpp"
+
+namespace vicinal {
+namespace {
+
+// Results held at one time, which bounds the memory of a large batch with a large k.
+constexpr std::size_t most_found = std::size_t{1} << 22;
+
+double product(std::span<const float> a, std::span<const float> b) {
+  // Eight sums side by side, folded in order: the same bits everywhere.
+  std::array<double, 8> sums{};
+  for (std::size_t j = 0; j < a.size(); ++j)
+    sums[j % 8] += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// The scale that fits a vector's codes best makes what they stand for shorter than the vector, i4 by a hundredth, and inner products
+// smaller. Among codes of one kind that is the same for all; beside more exact ones it is a handicap. So the scales of i8 and i4
+// are made those of RaBitQ, which are without bias: with v the vector less the mean and c its decoded code, scale |v|^2 / <v, c>, and
+// for l2 the offset |v|^2.
+CodeStore without_bias(const CodeStore& codes, MatrixView<const float> base,
+                       std::span<const std::uint32_t> rows, const BuildControl& control) {
+  constexpr std::size_t slots_per_task = 256;
+  const Codec& codec = codes.codec();
+  const std::span<const float> mean = codec.mean();
+  Array<std::byte> records(codes.size() * codec.stride());
+  std::copy_n(codes.records(), records.size(), records.data());
+  Array<float> factors(2 * codes.size());
+  std::copy_n(codes.factors(), factors.size(), factors.data());
+  control.executor.for_each(
+      (rows.size() + slots_per_task - 1) / slots_per_task, [&](std::size_t task, std::size_t) {
+        std::vector<float> vector(base.cols());
+        std::vector<float> decoded(base.cols());
+        const std::size_t end = std::min(rows.size(), (task + 1) * slots_per_task);
+        for (std::size_t slot = task * slots_per_task; slot < end; ++slot) {
+          if (codec.metric() == Metric::cosine) {
+            normalise(base[rows[slot]], vector);
+          } else {
+            std::ranges::copy(base[rows[slot]], vector.begin());
+          }
+          codes.decode(slot, decoded);
+          for (std::size_t j = 0; j < mean.size(); ++j) {
+            vector[j] -= mean[j];
+            decoded[j] -= mean[j];
+          }
+          const double norm = product(vector, vector);
+          const double along = product(vector, decoded);
+          const auto scale = static_cast<float>(static_cast<double>(factors[2 * slot]) * (norm / along));
+          if (!(along > 0) || !std::isfinite(scale)) continue;
+          factors[2 * slot] = scale;
+          if (codec.metric() == Metric::l2) factors[2 * slot + 1] = static_cast<float>(norm);
+        }
+      });
+  return CodeStore::of_codes(codec, std::move(records), std::move(factors));
+}
+
+}  // namespace
+
+std::vector<std::size_t> tier_sizes(std::span<const TierOptions> tiers, std::size_t rows) {
+  std::vector<std::size_t> sizes;
+  double share = 0;
+  std::size_t begin = 0;
+  for (std::size_t t = 0; t < tiers.size(); ++t) {
+    share += tiers[t].share;
+    const double end = std::floor(share * static_cast<double>(rows) + 0.5);
+    const std::size_t until =
+        t + 1 == tiers.size() ? rows : std::clamp(static_cast<std::size_t>(end), begin, rows);
+    sizes.push_back(until - begin);
+    begin = until;
+  }
+  return sizes;
+}
+
+void require_popularity(std::span<const float> popularity, std::size_t rows) {
+  if (popularity.empty()) {
+    throw InvalidArgument(
+        "tiers need to know how popular each row is: give a popularity, a number of 0 or more for each row");
+  }
+  if (popularity.size() != rows)
+    throw InvalidArgument(fmt::format("popularity has {} values for {} rows", popularity.size(), rows));
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (!std::isfinite(popularity[row]) || popularity[row] < 0) {
+      throw InvalidArgument(fmt::format(
+          "the popularity of row {} is {}, expected a finite number of 0 or more", row, popularity[row]));
+    }
+  }
+}
+
+std::vector<Array<std::uint32_t>> tier_rows(std::span<const TierOptions> tiers, std::size_t rows,
+                                            std::span<const float> popularity) {
+  require_popularity(popularity, rows);
+  std::vector<std::uint32_t> order(rows);
+  std::iota(order.begin(), order.end(), 0U);
+  std::ranges::stable_sort(order, std::greater<>(), [&](std::uint32_t row) { return popularity[row]; });
+  std::vector<Array<std::uint32_t>> result;
+  auto from = order.begin();
+  for (const std::size_t size : tier_sizes(tiers, rows)) {
+    Array<std::uint32_t> tier(size);
+    std::copy_n(from, size, tier.data());
+    std::ranges::sort(tier.span());
+    result.push_back(std::move(tier));
+    from += static_cast<std::ptrdiff_t>(size);
+  }
+  return result;
+}
+
+Tiered::Tiered(std::vector<Tier> tiers) {
+  for (const Tier& tier : tiers) size_ += tier.rows.size();
+  std::vector<bool> seen(size_);
+  for (Tier& tier : tiers) {
+    const std::span<const std::uint32_t> rows = std::as_const(tier.rows).span();
+    if (tier.codes.size() != rows.size())
+      throw InvalidArgument(fmt::format("a tier of {} rows has codes of {}", rows.size(), tier.codes.size()));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i] >= size_ || seen[rows[i]] || (i > 0 && rows[i] < rows[i - 1]))
+        throw InvalidArgument(
+            fmt::format("row {} of a tier is there twice, beyond the end or not in order", rows[i]));
+      seen[rows[i]] = true;
+    }
+    tiers_.push_back({std::move(tier.rows), rows.empty() ? Flat() : Flat(std::move(tier.codes))});
+  }
+  for (const Part& tier : tiers_) {
+    if (!tier.rows.empty() && (tier.flat.dim() != dim() || tier.flat.metric() != metric()))
+      throw InvalidArgument("the tiers' codes are of different dimensions or metrics");
+  }
+}
+
+const Codec& Tiered::any_codec() const {
+  return std::ranges::find_if(tiers_, [](const Part& tier) { return !tier.rows.empty(); })
+      ->flat.codes()
+      .codec();
+}
+
+std::size_t Tiered::memory_bytes() const {
+  std::size_t bytes = 0;
+  for (const Part& tier : tiers_) bytes += tier.rows.bytes() + tier.flat.memory_bytes();
+  return bytes;
+}
+
+void Tiered::decode(std::uint32_t row, std::span<float> out) const {
+  for (const Part& tier : tiers_) {
+    const std::span<const std::uint32_t> rows = tier.rows.span();
+    const auto found = std::ranges::lower_bound(rows, row);
+    if (found == rows.end() || *found != row) continue;
+    tier.flat.codes().decode(static_cast<std::size_t>(found - rows.begin()), out);
+    return;
+  }
+}
+
+// The nearest of one tier, by row number. Slots ascend with rows, so that what is in order by slot is in order by row.
+void Tiered::search_tier(const Part& tier, const VectorBatch& queries, NeighborsView out,
+                         const SearchControl& control) const {
+  const std::span<const std::uint32_t> rows = tier.rows.span();
+  SearchControl by_slot = control;
+  if (!control.filter.passes_all()) {
+    by_slot.filter = Filter::predicate(
+        [&control, rows](Id slot) { return control.filter(rows[static_cast<std::size_t>(slot)]); });
+  }
+  tier.flat.search(queries, out, {}, by_slot);
+  for (std::size_t q = 0; q < out.size(); ++q) {
+    for (Id& id : out.ids[q].first(out.counts[q])) id = rows[static_cast<std::size_t>(id)];
+  }
+}
+
+void Tiered::search(const VectorBatch& queries, NeighborsView out, const Params& /*params*/,
+                    const SearchControl& control) const {
+  const std::size_t k = std::min(out.k(), size_);
+  const std::size_t block = std::max<std::size_t>(1, most_found / (k * tiers_.size()));
+  SearchStats work;
+  std::vector<Ranked> merged;
+  for (std::size_t first = 0; first < queries.size(); first += block) {
+    const std::size_t count = std::min(block, queries.size() - first);
+    std::vector<Neighbors> found;
+    std::uint64_t budget = control.max_distances;
+    for (const Part& tier : tiers_) {
+      if (tier.rows.empty()) continue;
+      if (budget == 0) {
+        work.stop = std::max(work.stop, StopReason::budget);
+        break;
+      }
+      SearchControl of_tier = control;
+      of_tier.stats = &work;
+      of_tier.max_distances = budget;
+      budget -= std::min<std::uint64_t>(budget, tier.rows.size());
+      found.emplace_back(count, std::min(k, tier.rows.size()));
+      search_tier(tier, queries.rows.rows_from(first, count), found.back().view(), of_tier);
+    }
+    for (std::size_t q = 0; q < count; ++q) {
+      merged.clear();
+      for (const Neighbors& tier : found) {
+        for (std::size_t i = 0; i < tier.counts()[q]; ++i)
+          merged.push_back({tier.distances()[q][i], tier.ids()[q][i]});
+      }
+      write_ranked(merged, out, first + q);
+    }
+  }
+  if (control.stats == nullptr) return;
+  work.queries = queries.size();
+  control.stats->add_work(work);
+  std::string names;
+  for (const Part& tier : tiers_) {
+    if (!tier.rows.empty()) {
+      names += fmt::format("{}{} {}", names.empty() ? "" : ", ", to_string(tier.flat.codes().codec().kind()),
+                           tier.rows.size());
+    }
+  }
+  control.stats->strategy = fmt::format("tiers({}) > {}", names, work.strategy);
+}
+
+void Tiered::save(ContainerWriter& writer, const std::string& prefix) const {
+  for (std::size_t t = 0; t < tiers_.size(); ++t) {
+    if (tiers_[t].rows.empty()) continue;
+    const std::string name = fmt::format("{}/{}", prefix, t);
+    writer.add(name + "/rows", tiers_[t].rows.span());
+    tiers_[t].flat.codes().save(writer, name);
+  }
+}
+
+CodecOptions tier_codec(const Spec& spec, std::size_t tier) {
+  CodecOptions options;
+  options.kind = spec.tiers[tier].kind;
+  if (is_integer(options.kind)) options.seed = spec.codec.seed;
+  return options;
+}
+
+Tiered build_tiered(const Spec& spec, Metric metric, MatrixView<const float> base,
+                    std::span<const float> popularity, const BuildControl& control) {
+  std::vector<Array<std::uint32_t>> rows = tier_rows(spec.tiers, base.rows(), popularity);
+  std::vector<Tiered::Tier> tiers;
+  for (std::size_t t = 0; t < rows.size(); ++t) {
+    const std::span<const std::uint32_t> of_tier = std::as_const(rows[t]).span();
+    CodeStore codes;
+    if (!of_tier.empty())
+      codes =
+          CodeStore::build(Codec::train(tier_codec(spec, t), metric, base, control), base, of_tier, control);
+    if (codes.codec().kind() == CodecKind::i8 || codes.codec().kind() == CodecKind::i4)
+      codes = without_bias(codes, base, of_tier, control);
+    control.throw_if_stopped();
+    tiers.push_back({std::move(rows[t]), std::move(codes)});
+  }
+  return Tiered(std::move(tiers));
+}
+
+Tiered Tiered::load(const Container& file, const std::string& prefix, std::span<const std::size_t> sizes) {
+  std::vector<Tier> tiers(sizes.size());
+  for (std::size_t t = 0; t < sizes.size(); ++t) {
+    if (sizes[t] == 0) continue;
+    const std::string name = fmt::format("{}/{}", prefix, t);
+    tiers[t] = {file.array<std::uint32_t>(name + "/rows", sizes[t]), CodeStore::load(file, name)};
+  }
+  try {
+    return Tiered(std::move(tiers));
+  } catch (const InvalidArgument& error) {
+    throw CorruptFile(fmt::format("sections {}/: {}", prefix, error.what()));
+  }
+}
+
+}  // namespace vicinal
