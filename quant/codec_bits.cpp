@@ -10,6 +10,7 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
+#include "vicinal/quant/kernels/encode.hpp"
 
 namespace vicinal {
 namespace {
@@ -35,33 +36,6 @@ void set_factors(double product, double squares, float* factors) {
   factors[1] = none ? 0.0F : static_cast<float>(squares);
 }
 
-// Magnitudes above a threshold are 3, the others 1: what the cosine of residual and code is made of.
-struct ThresholdFit {
-  float sum = 0;           // of the magnitudes above
-  std::int32_t count = 0;  // and how many they are
-
-  ThresholdFit(std::span<const float> residual, float threshold) {
-    // Sixteen sums: an order of its own, the same everywhere, and one that compilers turn into SIMD.
-    constexpr std::size_t wide = 16;
-    float sums[wide] = {};
-    std::int32_t counts[wide] = {};
-    const std::size_t whole = residual.size() / wide * wide;
-    const auto add = [&](std::size_t lane, float value) {
-      const float magnitude = std::abs(value);
-      sums[lane] += magnitude > threshold ? magnitude : 0.0F;
-      counts[lane] += magnitude > threshold ? 1 : 0;
-    };
-    for (std::size_t j = 0; j < whole; j += wide) {
-      for (std::size_t lane = 0; lane < wide; ++lane) add(lane, residual[j + lane]);
-    }
-    for (std::size_t j = whole; j < residual.size(); ++j) add(j - whole, residual[j]);
-    for (std::size_t lane = 0; lane < wide; ++lane) {
-      sum += sums[lane];
-      count += counts[lane];
-    }
-  }
-};
-
 // Of normal values the threshold that leaves the least error is 0.996 of their deviation; a vector's own is near.
 constexpr float first_threshold = 0.72F;
 constexpr float threshold_step = 0.05F;
@@ -74,9 +48,10 @@ float best_threshold(std::span<const float> residual, double magnitudes, double 
   float best_at = 0;
   for (int step = 0; step < thresholds; ++step) {
     const float threshold = deviation * (first_threshold + threshold_step * static_cast<float>(step));
-    const ThresholdFit fit(residual, threshold);
-    const double product = magnitudes + 2 * static_cast<double>(fit.sum);
-    const double cosine = product * product / (dim + 8.0 * fit.count);
+    // Those above are 3, the others 1.
+    const SumAbove above = encode_kernels().sum_above(residual.data(), residual.size(), threshold);
+    const double product = magnitudes + 2 * static_cast<double>(above.sum);
+    const double cosine = product * product / (dim + 8.0 * above.count);
     if (cosine > best) {
       best = cosine;
       best_at = threshold;

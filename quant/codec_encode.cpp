@@ -1,4 +1,5 @@
 // Vectors to records and back.
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <iterator>
@@ -9,6 +10,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 #include "vicinal/quant/float16.hpp"
+#include "vicinal/quant/kernels/encode.hpp"
 #include "vicinal/quant/product_quantiser.hpp"
 
 namespace vicinal {
@@ -45,50 +47,10 @@ void Codec::encode_bytes(std::span<const float> residual, std::byte* record, flo
 
 namespace {
 
-// Odd codes of -15 to 15 for x / scale, clipped; how far what they stand for is from x, squared; and the sums of the best scale for them.
-struct NibbleFit {
-  float error = 0;
-  float product = 0;  // of x and codes
-  float squares = 0;  // of codes
-
-  NibbleFit(std::span<const float> x, float inverse) {
-    // Sixteen sums side by side: an order of its own, the same everywhere, and one that compilers turn into SIMD.
-    constexpr std::size_t lanes = 16;
-    float products[lanes] = {};
-    float code_squares[lanes] = {};
-    const std::size_t whole = x.size() / lanes * lanes;
-    for (std::size_t j = 0; j < whole; j += lanes) {
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        const float code = value(x[j + lane], inverse);
-        products[lane] += x[j + lane] * code;
-        code_squares[lane] += code * code;
-      }
-    }
-    for (std::size_t j = whole; j < x.size(); ++j) {
-      const float code = value(x[j], inverse);
-      products[j - whole] += x[j] * code;
-      code_squares[j - whole] += code * code;
-    }
-    for (std::size_t lane = 0; lane < lanes; ++lane) {
-      product += products[lane];
-      squares += code_squares[lane];
-    }
-    // |x - s c|^2 = |x|^2 - <x, c>^2 / <c, c> at the best scale s = <x, c> / <c, c>; |x|^2 is the same for all.
-    error = -(product / squares) * product;
-  }
-  // 0 to 15; `inverse` is half the reciprocal of the scale.
-  static std::int32_t nibble(float x, float inverse) {
-    // Clipped as integers: compilers turn comparisons of floats into branches, which takes several times as long.
-    const auto code = static_cast<std::int32_t>(round_to_integer(x * inverse + 7.5F));
-    const std::int32_t above = code < 0 ? 0 : code;
-    return above > 15 ? 15 : above;
-  }
-  static float value(float x, float inverse) { return static_cast<float>(2 * nibble(x, inverse) - 15); }
-};
-
 // The largest value need not be representable: with 16 steps it pays to clip a few and have finer steps for the many.
-constexpr int nibble_scales = 32;
-float nibble_inverse(int step) { return 7.5F + 0.25F * static_cast<float>(step); }
+constexpr std::size_t nibble_scales = 32;
+static_assert(nibble_scales % nibble_steps == 0);
+float nibble_inverse(std::size_t step) { return 7.5F + 0.25F * static_cast<float>(step); }
 
 }  // namespace
 
@@ -106,26 +68,34 @@ void Codec::encode_nibbles(std::span<float> residual, std::byte* record, float* 
   float best_error = std::numeric_limits<float>::infinity();
   const float unit = 1.0F / largest;
   for (float& value : residual) value *= unit;
-  for (int step = 0; step < nibble_scales; ++step) {
-    const NibbleFit fit(residual, nibble_inverse(step));
-    if (fit.error < best_error) {
-      best_error = fit.error;
-      best_inverse = nibble_inverse(step);
+  NibbleSums best;
+  std::array<float, nibble_steps> inverses{};
+  std::array<NibbleSums, nibble_steps> sums{};
+  for (std::size_t step = 0; step < nibble_scales; step += nibble_steps) {
+    for (std::size_t s = 0; s < nibble_steps; ++s) inverses[s] = nibble_inverse(step + s);
+    encode_kernels().nibble_sums(residual.data(), residual.size(), inverses.data(), sums.data());
+    for (std::size_t s = 0; s < nibble_steps; ++s) {
+      // |x - s c|^2 = |x|^2 - <x, c>^2 / <c, c> at the best scale s = <x, c> / <c, c>; |x|^2 is the same for all.
+      const float error = -(sums[s].product / sums[s].squares) * sums[s].product;
+      if (error < best_error) {
+        best_error = error;
+        best_inverse = inverses[s];
+        best = sums[s];
+      }
     }
   }
-  const NibbleFit fit(residual, best_inverse);
-  const auto half = [&](std::size_t j) {
-    return static_cast<std::uint8_t>(NibbleFit::nibble(residual[j], best_inverse));
-  };
   for (std::size_t line = 0; line < dim_; line += 128, bytes += 64) {
     const std::size_t elements = std::min<std::size_t>(128, dim_ - line);
     const std::size_t low = std::min(elements, nibble_line_bytes(elements, layout_));
-    for (std::size_t j = 0; j < low; ++j) bytes[j] = half(line + j);
+    std::uint8_t halves[128];
+    encode_kernels().nibbles(residual.data() + line, elements, best_inverse, halves);
+    std::memcpy(bytes, halves, low);
     for (std::size_t j = 0; j < elements - low; ++j)
-      bytes[j] = static_cast<std::uint8_t>(half(line + low + j) << 4U | bytes[j]);
+      bytes[j] = static_cast<std::uint8_t>(halves[low + j] << 4U | bytes[j]);
   }
-  factors[0] = fit.product / fit.squares * largest;
-  factors[1] = metric_ == Metric::l2 ? residual_norm(record, factors[0]) : 0.0F;
+  factors[0] = best.product / best.squares * largest;
+  factors[1] =
+      metric_ == Metric::l2 ? (factors[0] * factors[0]) * best.squares : 0.0F;  // As residual_norm() has it.
 }
 
 // <mean, r> of a residual r.

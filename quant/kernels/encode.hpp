@@ -12,6 +12,26 @@
 // same order on every instruction set, as the plain loops of encode_scalar.cpp say. Not installed.
 namespace vicinal {
 
+/// Of values x and their 4-bit codes: the sums of the best scale.
+struct NibbleSums {
+  float product = 0;  ///< of x and codes
+  float squares = 0;  ///< of codes
+};
+/// Of the values whose magnitude is above a threshold.
+struct SumAbove {
+  float sum = 0;  ///< of their magnitudes
+  std::int32_t count = 0;
+};
+inline constexpr std::size_t nibble_steps = 4;
+/// 0 to 15, for the odd number twice as large less 15; `inverse` is half the reciprocal of the scale. |x * inverse| < 2^21.
+inline std::int32_t nibble_of(float x, float inverse) {
+  // The float adder rounds to nearest, ties to even. Clipped as integers: compilers turn comparisons of floats into branches.
+  constexpr float magic = 0x1.8p23F;
+  const auto code = static_cast<std::int32_t>(((x * inverse + 7.5F) + magic) - magic);
+  const std::int32_t above = code < 0 ? 0 : code;
+  return above > 15 ? 15 : above;
+}
+
 struct EncodeKernels {
   /// Values to codes: value * first * second, then f32_to_f8, f32_to_f16 or f32_to_bf16 of it; values are not NaN. Two factors, since 2^180
   /// is no float. Those of 16 bits return the largest code without its sign.
@@ -25,6 +45,13 @@ struct EncodeKernels {
   /// In place, unnormalised: for half = 1, 2, 4, ... pairs (a, b) of elements `half` apart become (a + b, a - b). `signs`, if any, is what
   /// values are multiplied with first. size is a power of two.
   void (*walsh_hadamard)(float* values, const float* signs, std::size_t size) = nullptr;
+  /// Of nibble_steps inverses. Sums in sixteen lanes, lane j adding the terms of elements j, j + 16, ... in order, the lanes then one
+  /// after the other. At most 65,536 values.
+  void (*nibble_sums)(const float* values, std::size_t count, const float* inverses,
+                      NibbleSums* sums) = nullptr;
+  /// halves[j] = nibble_of(values[j], inverse).
+  void (*nibbles)(const float* values, std::size_t count, float inverse, std::uint8_t* halves) = nullptr;
+  SumAbove (*sum_above)(const float* values, std::size_t count, float threshold) = nullptr;
   /// values[j] *= by[j].
   void (*multiply)(float* values, const float* by, std::size_t size) = nullptr;
 

@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "vicinal/quant/kernels/encode.hpp"
@@ -217,6 +218,104 @@ void walsh_hadamard(float* values, const float* signs, std::size_t size) {
     hn::StoreU(hn::Add(a, b), d, values + i);
     hn::StoreU(hn::Sub(a, b), d, values + i + half);
   }
+}
+
+inline constexpr std::size_t sum_lanes = 16;
+inline constexpr std::size_t sum_vectors = sum_lanes / value_lanes;
+
+// The last elements, fewer than the lanes, then the lanes in order.
+template <class Term>
+HWY_INLINE float fold_lanes(const ValueVector* sums, const float* rest, std::size_t count, Term term) {
+  HWY_ALIGN float lanes[sum_lanes];
+  for (std::size_t v = 0; v < sum_vectors; ++v) hn::Store(sums[v], ValueTag(), lanes + v * value_lanes);
+  for (std::size_t j = 0; j < count; ++j) lanes[j] += term(rest[j]);
+  float sum = 0;
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
+
+// As nibble_of() has it, as floats.
+HWY_INLINE ValueVector nibble_lanes(ValueVector values, ValueVector by) {
+  const ValueTag d;
+  const auto magic = hn::Set(d, 0x1.8p23F);
+  const auto rounded = hn::Sub(hn::Add(hn::Add(hn::Mul(values, by), hn::Set(d, 7.5F)), magic), magic);
+  return hn::Min(hn::Max(rounded, hn::Zero(d)), hn::Set(d, 15.0F));
+}
+
+// Of `steps` step widths at once, as many as registers hold sums for: what one waits for, others need not. Codes and sums of their
+// squares are whole numbers that floats hold: fused or not, in any order, they are the same.
+template <std::size_t steps>
+HWY_INLINE void nibble_sums_of(const float* values, std::size_t count, const float* inverses,
+                               NibbleSums* sums) {
+  const ValueTag d;
+  const auto two = hn::Set(d, 2.0F);
+  const auto most = hn::Set(d, 15.0F);
+  ValueVector products[steps][sum_vectors];
+  ValueVector squares[steps];
+  for (std::size_t s = 0; s < steps; ++s) {
+    squares[s] = hn::Zero(d);
+    for (std::size_t v = 0; v < sum_vectors; ++v) products[s][v] = hn::Zero(d);
+  }
+  const std::size_t whole = count / sum_lanes * sum_lanes;
+  for (std::size_t j = 0; j < whole; j += sum_lanes) {
+    for (std::size_t v = 0; v < sum_vectors; ++v) {
+      const auto x = hn::LoadU(d, values + j + v * value_lanes);
+      for (std::size_t s = 0; s < steps; ++s) {
+        const auto code = hn::MulSub(nibble_lanes(x, hn::Set(d, inverses[s])), two, most);
+        products[s][v] = hn::Add(products[s][v], hn::Mul(x, code));
+        squares[s] = hn::MulAdd(code, code, squares[s]);
+      }
+    }
+  }
+  for (std::size_t s = 0; s < steps; ++s) {
+    const auto code_of = [inverse = inverses[s]](float x) {
+      return static_cast<float>(2 * nibble_of(x, inverse) - 15);
+    };
+    sums[s].product =
+        fold_lanes(products[s], values + whole, count - whole, [&](float x) { return x * code_of(x); });
+    sums[s].squares = hn::GetLane(hn::SumOfLanes(d, squares[s]));
+    for (std::size_t j = whole; j < count; ++j) sums[s].squares += code_of(values[j]) * code_of(values[j]);
+  }
+}
+
+inline void nibble_sums(const float* values, std::size_t count, const float* inverses, NibbleSums* sums) {
+  constexpr std::size_t steps = value_lanes == 16 ? 4 : value_lanes == 8 ? 2 : 1;
+  static_assert(nibble_steps % steps == 0);
+  for (std::size_t s = 0; s < nibble_steps; s += steps)
+    nibble_sums_of<steps>(values, count, inverses + s, sums + s);
+}
+
+inline void nibbles(const float* values, std::size_t count, float inverse, std::uint8_t* halves) {
+  const ValueTag d;
+  const hn::Rebind<std::uint8_t, ValueTag> d8;
+  const auto by = hn::Set(d, inverse);
+  std::size_t j = 0;
+  for (; j + value_lanes <= count; j += value_lanes) {
+    const auto half = hn::ConvertTo(SignedBitsTag(), nibble_lanes(hn::LoadU(d, values + j), by));
+    hn::StoreU(hn::DemoteTo(d8, half), d8, halves + j);
+  }
+  for (; j < count; ++j) halves[j] = static_cast<std::uint8_t>(nibble_of(values[j], inverse));
+}
+
+inline SumAbove sum_above(const float* values, std::size_t count, float threshold) {
+  const ValueTag d;
+  const auto least = hn::Set(d, threshold);
+  ValueVector sums[sum_vectors];
+  for (std::size_t v = 0; v < sum_vectors; ++v) sums[v] = hn::Zero(d);
+  SumAbove above;
+  const std::size_t whole = count / sum_lanes * sum_lanes;
+  for (std::size_t j = 0; j < whole; j += sum_lanes) {
+    for (std::size_t v = 0; v < sum_vectors; ++v) {
+      const auto magnitude = hn::Abs(hn::LoadU(d, values + j + v * value_lanes));
+      const auto is_above = hn::Gt(magnitude, least);
+      sums[v] = hn::Add(sums[v], hn::IfThenElseZero(is_above, magnitude));
+      above.count += static_cast<std::int32_t>(hn::CountTrue(d, is_above));
+    }
+  }
+  for (std::size_t j = whole; j < count; ++j) above.count += std::abs(values[j]) > threshold ? 1 : 0;
+  above.sum = fold_lanes(sums, values + whole, count - whole,
+                         [threshold](float x) { return std::abs(x) > threshold ? std::abs(x) : 0.0F; });
+  return above;
 }
 
 }  // namespace vicinal::HWY_NAMESPACE

@@ -24,6 +24,9 @@ inline EncodeKernels encode_table(std::string_view name) {
           .f16 = &encode_half<ToF16>,
           .bf16 = &encode_half<ToBF16>,
           .walsh_hadamard = &walsh_hadamard,
+          .nibble_sums = &nibble_sums,
+          .nibbles = &nibbles,
+          .sum_above = &sum_above,
           .multiply = &multiply};
 }
 

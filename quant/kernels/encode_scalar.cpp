@@ -1,5 +1,6 @@
 // The loops in plain C++: their definition, and the fallback for any machine. And the choice among the sets.
 #include <algorithm>
+#include <cmath>
 
 #include "vicinal/quant/float16.hpp"
 #include "vicinal/quant/kernels.hpp"
@@ -43,6 +44,45 @@ void walsh_hadamard(float* values, const float* signs, std::size_t size) {
   }
 }
 
+constexpr std::size_t sum_lanes = 16;
+
+NibbleSums sums_of_step(const float* values, std::size_t count, float inverse) {
+  float products[sum_lanes] = {};
+  float squares[sum_lanes] = {};
+  for (std::size_t j = 0; j < count; ++j) {
+    const auto code = static_cast<float>(2 * nibble_of(values[j], inverse) - 15);
+    products[j % sum_lanes] += values[j] * code;
+    squares[j % sum_lanes] += code * code;
+  }
+  NibbleSums sums;
+  for (std::size_t lane = 0; lane < sum_lanes; ++lane) {
+    sums.product += products[lane];
+    sums.squares += squares[lane];
+  }
+  return sums;
+}
+
+void nibble_sums(const float* values, std::size_t count, const float* inverses, NibbleSums* sums) {
+  for (std::size_t s = 0; s < nibble_steps; ++s) sums[s] = sums_of_step(values, count, inverses[s]);
+}
+
+void nibbles(const float* values, std::size_t count, float inverse, std::uint8_t* halves) {
+  for (std::size_t j = 0; j < count; ++j)
+    halves[j] = static_cast<std::uint8_t>(nibble_of(values[j], inverse));
+}
+
+SumAbove sum_above(const float* values, std::size_t count, float threshold) {
+  float lanes[sum_lanes] = {};
+  SumAbove above;
+  for (std::size_t j = 0; j < count; ++j) {
+    const float magnitude = std::abs(values[j]);
+    lanes[j % sum_lanes] += magnitude > threshold ? magnitude : 0.0F;
+    above.count += magnitude > threshold ? 1 : 0;
+  }
+  for (const float lane : lanes) above.sum += lane;
+  return above;
+}
+
 std::vector<EncodeKernels> find_kernels() {
   std::vector<EncodeKernels> found{scalar_encode_kernels()};
   for (const EncodeKernels& portable : portable_encode_kernels()) found.push_back(portable);
@@ -72,6 +112,9 @@ EncodeKernels scalar_encode_kernels() {
           .f16 = &encode_half<f32_to_f16>,
           .bf16 = &encode_half<f32_to_bf16>,
           .walsh_hadamard = &walsh_hadamard,
+          .nibble_sums = &nibble_sums,
+          .nibbles = &nibbles,
+          .sum_above = &sum_above,
           .multiply = &multiply};
 }
 

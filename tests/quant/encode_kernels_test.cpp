@@ -143,6 +143,53 @@ TEST_P(EncodeKernelSet, TransformsHaveTheBitsOfTheDefinition) {
   }
 }
 
+TEST_P(EncodeKernelSet, SumsHaveTheBitsOfTheDefinition) {
+  RandomStream random(8, 1);
+  for (std::size_t count = 0; count < 140; ++count) {
+    std::vector<float> values(count);
+    for (float& value : values) value = static_cast<float>(2 * random.next_unit() - 1);
+    const float inverses[nibble_steps] = {7.5F, 9.75F, 12.0F, 15.25F};
+    NibbleSums sums[nibble_steps];
+    GetParam().nibble_sums(values.data(), count, inverses, sums);
+    for (std::size_t step = 0; step < nibble_steps; ++step) {
+      const float inverse = inverses[step];
+      // By the definition: nearest of 16 odd numbers, lanes, then one after the other.
+      float products[16] = {};
+      float squares[16] = {};
+      std::vector<std::uint8_t> halves(count, 99);
+      GetParam().nibbles(values.data(), count, inverse, halves.data());
+      for (std::size_t j = 0; j < count; ++j) {
+        const double place = std::nearbyint(static_cast<double>(values[j] * inverse + 7.5F));
+        ASSERT_EQ(halves[j], std::min(15.0, std::max(0.0, place)));
+        const auto code = static_cast<float>(2 * halves[j] - 15);
+        products[j % 16] += values[j] * code;
+        squares[j % 16] += code * code;
+      }
+      NibbleSums expected;
+      for (std::size_t lane = 0; lane < 16; ++lane) {
+        expected.product += products[lane];
+        expected.squares += squares[lane];
+      }
+      ASSERT_EQ(sums[step].product, expected.product) << count;
+      ASSERT_EQ(sums[step].squares, expected.squares) << count;
+    }
+    for (const float threshold : {0.0F, 0.3F, 2.0F}) {
+      float lanes[16] = {};
+      std::int32_t above = 0;
+      for (std::size_t j = 0; j < count; ++j) {
+        if (std::abs(values[j]) <= threshold) continue;
+        lanes[j % 16] += std::abs(values[j]);
+        ++above;
+      }
+      float sum = 0;
+      for (const float lane : lanes) sum += lane;
+      const SumAbove got = GetParam().sum_above(values.data(), count, threshold);
+      ASSERT_EQ(got.sum, sum) << count;
+      ASSERT_EQ(got.count, above) << count;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, EncodeKernelSet,
                          testing::ValuesIn(std::vector<EncodeKernels>(available_encode_kernels().begin(),
                                                                       available_encode_kernels().end())),

@@ -233,6 +233,7 @@ TEST(ProductShape, IsCheckedAgainstTheDimension) {
 }
 
 // With a centroid for everyone nothing is lost, whatever the shape.
+// But for those that lie nearer to one another than products, which tell what is near, are rounded.
 RC_GTEST_PROP(ProductTraining, KeepsFewVectorsAsTheyAre, ()) {
   const auto rows = *rc::gen::inRange<std::size_t>(0, 17);
   const auto dim = *rc::gen::inRange<std::size_t>(1, 20);
@@ -240,9 +241,11 @@ RC_GTEST_PROP(ProductTraining, KeepsFewVectorsAsTheyAre, ()) {
   const bool rotated = *rc::gen::arbitrary<bool>();
   const SampleVectors base = clustered_vectors(rows, dim, *rc::gen::arbitrary<std::uint64_t>());
   const Codec codec = Codec::train(product_options(CodecKind::pq4, parts, rotated), Metric::l2, base.view());
+  double largest = 0;
+  for (std::size_t row = 0; row < rows; ++row) largest = std::max(largest, dot_of(base[row], base[row]));
   for (std::size_t row = 0; row < rows; ++row) {
     const double error = l2_of(EncodedVector(codec, base[row]).decoded(codec), base[row]);
-    RC_ASSERT(error <= 1e-9 * dot_of(base[row], base[row]));
+    RC_ASSERT(error <= 1e-6 * largest);
   }
 }
 
