@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 namespace vicinal {
 
@@ -14,6 +15,16 @@ namespace vicinal {
     __builtin_prefetch(line + offset, 0, 3);
     std::atomic_signal_fence(std::memory_order_seq_cst);
   }
+}
+
+/// For loops over consecutive memory: asks for the lines that the `bytes` from `address` on are followed by at a distance, be they part of an
+/// object or not. The prefetchers of processors stop at pages and count on loads that come sooner than those of kernels with much to
+/// compute.
+[[gnu::always_inline]] inline void prefetch_ahead(const void* address, std::size_t bytes) {
+  constexpr std::uintptr_t distance = 4096;
+  const std::uintptr_t ahead = reinterpret_cast<std::uintptr_t>(address) + distance;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): pointers end with their objects.
+  prefetch(reinterpret_cast<const void*>(ahead), bytes);
 }
 
 }  // namespace vicinal

@@ -105,6 +105,7 @@ void score_integers(const std::int8_t* query, std::size_t dim, const Records& re
     if (records.ids != nullptr && i + ahead < count) {
       prefetch(records.base + records.stride * records.ids[i + ahead], lines * Type::bytes + rest);
     }
+    if (records.ids == nullptr) prefetch_ahead(records.base + records.stride * record, records.stride);
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     SumVector low = hn::Zero(WideSum());
     SumVector high = hn::Zero(WideSum());

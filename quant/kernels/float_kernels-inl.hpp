@@ -125,6 +125,9 @@ void score_floats(const float* query, std::size_t dim, const Records& records, s
       for (std::size_t next = i + side_by_side; next < i + 2 * side_by_side && next < count; ++next) {
         prefetch(record(next), bytes);
       }
+    } else if constexpr (sizeof(typename Type::Element) <
+                         sizeof(float)) {  // Of binary32 there is too little to compute.
+      prefetch_ahead(group[0], side_by_side * records.stride);
     }
     score_many<Type, squared_difference, side_by_side>(query, dim, group, out + i);
   }

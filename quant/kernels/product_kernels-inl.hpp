@@ -162,6 +162,8 @@ inline void product8(const std::byte* tables, std::size_t bytes, const Records& 
     if (records.ids != nullptr) {
       for (std::size_t next = i + 4; next < std::min(i + 8, count); ++next)
         prefetch(record_at(records, next), bytes);
+    } else {
+      prefetch_ahead(record[0], 4 * records.stride);
     }
     std::int32_t sums[4] = {};
     std::size_t s = 0;
@@ -232,6 +234,8 @@ inline void product4(const std::byte* tables, std::size_t bytes, const Records& 
     if (records.ids != nullptr) {
       for (std::size_t next = i + 16; next < std::min(i + 32, count); ++next)
         prefetch(record_at(records, next), bytes);
+    } else {
+      prefetch_ahead(record[0], 16 * records.stride);
     }
     std::int32_t sums[16] = {};
     for (std::size_t begin = 0; begin < bytes;) {

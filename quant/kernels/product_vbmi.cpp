@@ -63,6 +63,8 @@ VICINAL_VBMI void product4_vbmi(const std::byte* tables, std::size_t bytes, cons
     for (std::size_t m = 0; m < 8; ++m) record[m] = at(i + m < count ? i + m : count - 1);
     if (records.ids != nullptr) {
       for (std::size_t next = i + 8; next < i + 16 && next < count; ++next) prefetch(at(next), bytes);
+    } else {
+      prefetch_ahead(record[0], 8 * records.stride);
     }
     Sums sums{_mm512_setzero_si512(), _mm512_setzero_si512()};
     for (std::size_t b = 0; b < whole; b += 8) add_group(sums, eight_of(record, b), tables + 64 * b);

@@ -93,6 +93,8 @@ VICINAL_VBMI void score_whole_vbmi(const std::int8_t* query, std::size_t dim, co
     if (records.ids != nullptr) {
       for (std::size_t next = i + 4; next < i + 8 && next < count; ++next)
         prefetch(records.base + records.stride * records.ids[next], dim);
+    } else {
+      prefetch_ahead(at[0], 4 * records.stride);
     }
     const __m512i zero = _mm512_setzero_si512();
     Sums s0{zero, zero, zero};

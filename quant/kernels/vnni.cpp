@@ -73,6 +73,9 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
         prefetch(a.records.base + a.records.stride * a.records.ids[next],
                  (lines + (has_rest ? 1 : 0)) * bytes_of(form));
       }
+    } else if constexpr (form != Form::bytes) {  // Of bytes there is too little to compute for that to help.
+      prefetch_ahead(at[0], 4 * a.records.stride);
+      prefetch_ahead(a.factors + 2 * record[0], 1);
     }
     __m512i s0 = _mm512_setzero_si512();
     __m512i s1 = s0;

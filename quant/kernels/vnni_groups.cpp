@@ -6,6 +6,7 @@
 // GCC 12's own header hands deliberately undefined registers to its built-ins and then warns of them here.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
+#include "vicinal/core/prefetch.hpp"
 #include "vicinal/quant/kernels/vnni_forms.hpp"
 
 namespace vicinal {
@@ -70,6 +71,8 @@ VICINAL_VNNI void score(const ByteQuery* queries, const Task& task, std::size_t 
       record[m] = i + m < count ? i + m : count - 1;
       at[m] = task.base + task.stride * record[m];
     }
+    prefetch_ahead(at[0], records_at_once * task.stride);
+    prefetch_ahead(task.factors + 2 * record[0], 1);
     Accumulators<group> all;
 #pragma GCC unroll 4
     for (std::size_t q = 0; q < group; ++q) {

@@ -117,6 +117,7 @@ void score_whole(const std::int8_t* query, std::size_t dim, const Records& recor
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     if (records.ids != nullptr && i + ahead < count)
       prefetch(records.base + records.stride * records.ids[i + ahead], dim);
+    if (records.ids == nullptr) prefetch_ahead(records.base + records.stride * record, records.stride);
     const auto* codes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);
     const auto dot = static_cast<float>(whole_product<format>(query, dim, codes));
     out[i] = constant + (factors == nullptr ? weight : weight * factors[record]) * dot;
