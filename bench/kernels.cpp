@@ -169,10 +169,12 @@ struct IntegerKernel {
   Kernels::ByteKernel Kernels::*kernel;
   std::size_t line_elements;
   std::size_t line_bytes;
+  bool tables = false;  // by tables, where a set has them
 };
 constexpr std::array integer_kernels = {
     IntegerKernel{"bytes", &Kernels::bytes, 64, 64}, IntegerKernel{"nibbles", &Kernels::nibbles, 128, 64},
-    IntegerKernel{"bits", &Kernels::bits, 64, 8}, IntegerKernel{"quarters", &Kernels::quarters, 64, 16}};
+    IntegerKernel{"bits", &Kernels::bits, 64, 8}, IntegerKernel{"quarters", &Kernels::quarters, 64, 16},
+    IntegerKernel{"bit_tables", &Kernels::bits, 64, 8, true}};
 
 struct WholeKernel {
   const char* name;
@@ -206,15 +208,29 @@ struct Row {
                                 : integer->name) +
            "/" + std::string(set.name) + "/" + std::to_string(dim);
   }
+  [[nodiscard]] bool by_tables() const { return integer != nullptr && integer->tables; }
+  [[nodiscard]] bool is_of(const Kernels& set) const {
+    return !by_tables() || (set.bit_tables != nullptr && !by_id);
+  }
+  // Of a set's own.
+  [[nodiscard]] Array<std::byte> tables(const Kernels& set, const Query& query) const {
+    if (!by_tables()) return {};
+    Array<std::byte> made((dim + 63) / 64 * Kernels::bit_table_bytes);
+    set.make_bit_tables(query.bytes.data(), dim, made.data());
+    return made;
+  }
   // Scores `count` records from `first` on, or by ids.
-  void run(const Kernels& set, const Query& query, std::size_t first, const std::uint32_t* ids,
-           std::size_t count, float* out) const {
+  void run(const Kernels& set, const Query& query, const Array<std::byte>& tables, std::size_t first,
+           const std::uint32_t* ids, std::size_t count, float* out) const {
     const Data& data = Data::instance();
     const Records where{data.records.data() + first * stride(), stride(), ids};
     if (whole != nullptr) {
       (set.*whole->kernel)(query.bytes.data(), dim, where, nullptr, -2.0F, 1.0F, count, out);
     } else if (kernel != nullptr) {
       (set.*kernel->kernel)(query.floats.data(), dim, where, count, out);
+    } else if (!tables.empty()) {
+      set.bit_tables(tables.data(), dim, where.base, where.stride, data.factors.data() + 2 * first, 1000,
+                     -2.0F, 1.0F, 1.0F, count, out);
     } else {
       (set.*integer->kernel)(query.bytes.data(), dim, where, data.factors.data() + 2 * first, 1000, -2.0F,
                              1.0F, 1.0F, count, out);
@@ -229,8 +245,8 @@ bool answers_agree(const Row& row, const Kernels& set, const Query& query,
   std::vector<float> expected(count);
   std::vector<float> got(count);
   const std::uint32_t* const use = row.by_id ? ids.data() : nullptr;
-  row.run(available_kernels().front(), query, 0, use, count, expected.data());
-  row.run(set, query, 0, use, count, got.data());
+  row.run(available_kernels().front(), query, {}, 0, use, count, expected.data());
+  row.run(set, query, row.tables(set, query), 0, use, count, got.data());
   return std::memcmp(expected.data(), got.data(), count * sizeof(float)) == 0;
 }
 
@@ -241,6 +257,7 @@ void time_kernel(benchmark::State& state, const Row& row, const Kernels& set) {
     state.SkipWithError("differs from the scalar kernels");
     return;
   }
+  const Array<std::byte> tables = row.tables(set, query);
   const double most =
       row.place == Place::dram ? roofline(row.by_id ? row.stride() : 0).bytes_per_second : 0.0;
   const std::size_t end = (row.by_id ? id_count : row.records()) / batch * batch;
@@ -249,9 +266,9 @@ void time_kernel(benchmark::State& state, const Row& row, const Kernels& set) {
   const double begin = seconds_now();
   for (auto _ : state) {
     if (row.by_id) {
-      row.run(set, query, 0, ids.data() + next, batch, out);
+      row.run(set, query, tables, 0, ids.data() + next, batch, out);
     } else {
-      row.run(set, query, next, nullptr, batch, out);
+      row.run(set, query, tables, next, nullptr, batch, out);
     }
     benchmark::DoNotOptimize(out);
     next += batch;
@@ -291,6 +308,7 @@ void register_all() {
   }
   for (const Row& row : rows) {
     for (const Kernels& set : available_kernels()) {
+      if (!row.is_of(set)) continue;
       benchmark::RegisterBenchmark(row.name(set).c_str(), time_kernel, row, set)->MinTime(0.1);
     }
   }

@@ -88,6 +88,7 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   query.unit_ = 1.0F;
   query.offset_weight_ = 1.0F;
   query.whole_ = false;
+  query.has_tables_ = false;
   if (!integer) {
     if (set_whole_query(scratch, query)) return;
     if (is_float8(kind())) {
@@ -126,6 +127,13 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   }
   if (kind() == CodecKind::i4 && layout_ == 0)
     query.weight_ *= 0.5F;  // The kernel's codes are twice as large.
+  if (kind() == CodecKind::b1 && kernels_->bit_tables != nullptr) {
+    const std::size_t bytes = padded(dim_, 64) / 64 * Kernels::bit_table_bytes;
+    if (query.tables_.size() != bytes) query.tables_ = Array<std::byte>(bytes);
+    kernels_->make_bit_tables(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_,
+                              query.tables_.data());
+    query.has_tables_ = true;
+  }
 }
 
 void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
@@ -135,6 +143,7 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
           integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = true;
   query.whole_ = false;
+  query.has_tables_ = false;
   query.unit_ = 1.0F;
   if (is_float8(kind())) {
     auto* values = reinterpret_cast<float*>(query.values_.data());
@@ -181,7 +190,7 @@ void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte*
                      : kind() == CodecKind::b1 ? kernels_->bits_group
                      : kind() == CodecKind::b2 ? kernels_->quarters_group
                                                : nullptr;
-  if (group == nullptr) {
+  if (group == nullptr || queries.size() == 1) {
     for (std::size_t q = 0; q < queries.size(); ++q)
       score(queries[q], records, factors, nullptr, count, out + q * out_stride);
     return;
@@ -204,6 +213,12 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
   const Records where{records, stride_, ids};
   if (is_product(kind()))
     return product_->score(query.values_.data(), query.weight_, query.constant_, records, ids, count, out);
+  constexpr std::size_t fewest_for_tables = 8;
+  if (query.has_tables_ && ids == nullptr && count >= fewest_for_tables) {
+    kernels_->bit_tables(query.tables_.data(), dim_, records, stride_, factors, query.shift_, query.weight_,
+                         query.constant_, query.offset_weight_, count, out);
+    return;
+  }
   if (is_integer(kind())) {
     const auto kernel = kind() == CodecKind::i8   ? kernels_->bytes
                         : kind() == CodecKind::i4 ? kernels_->nibbles

@@ -101,9 +101,11 @@ class PreparedQuery {
   float weight_ = 1.0F;
   float constant_ = 0.0F;
   float offset_weight_ = 1.0F;
-  float norm_ = 0.0F;   // RaBitQ: length of the query after centring
-  float step_ = 0.0F;   // RaBitQ: what one unit of a byte of the query stands for
-  bool whole_ = false;  // float8: values_ are the bytes of whole numbers
+  float norm_ = 0.0F;        // RaBitQ: length of the query after centring
+  float step_ = 0.0F;        // RaBitQ: what one unit of a byte of the query stands for
+  bool whole_ = false;       // float8: values_ are the bytes of whole numbers
+  Array<std::byte> tables_;  // b1: of a query, where the kernels have such
+  bool has_tables_ = false;
 };
 
 /// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.

@@ -51,7 +51,7 @@ def main() -> None:
     batch = int(rest[0]) if rest and rest[0].isdigit() else 1
     dim = base.shape[1]
     peers = [f"PQ{dim}x4fs", f"PQ{dim // 2}x4fs", f"PQ{dim // 4}x4fs", "RaBitQfs", f"RR{dim},RaBitQfs", "SQ4"]
-    specs = [f"{before}{codec} | flat" for before in ("", f"pca({dim * 3 // 4}) | ", f"pca({dim // 2}) | ") for codec in ("i4", "b2", "b1")]
+    specs = [f"{before}{codec} | flat" for before in ("", *(f"pca({dim * eighths // 8}) | " for eighths in (7, 6, 5, 4))) for codec in ("i4", "b2", "b1")]
     contestants: dict[str, tuple[Search, float]] = {}
     for name in [*peers, *specs]:
         if only and name not in only:

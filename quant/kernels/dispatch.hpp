@@ -19,5 +19,7 @@ bool use_vnni(Kernels& table);
 /// Replaces the kernels of float8 as whole numbers of an "avx3_vnni" table by those that look codes up among 128 bytes (AVX-512 VBMI)
 /// where the CPU has it.
 void use_vbmi(Kernels& table);
+/// And adds those of bits by tables.
+void use_vbmi_bits(Kernels& table);
 
 }  // namespace vicinal

@@ -86,6 +86,40 @@ TEST_P(GroupKernels, GiveWhatTheKernelsOfOneQueryGive) {
   }
 }
 
+// Likewise the one by tables of the query.
+TEST_P(GroupKernels, TablesGiveWhatBitsGive) {
+  constexpr std::size_t most_records = 37, most_dim = 1600;
+  if (GetParam().bit_tables == nullptr) GTEST_SKIP() << "not of this set";
+  const GuardedMemory records(most_records * (most_dim / 8 + 8));
+  const GuardedMemory factors(most_records * 2 * sizeof(float));
+  for (std::size_t dim = 1; dim <= most_dim; dim += dim < 270 ? 1 : 133) {
+    RandomStream random(dim, 10);
+    const std::size_t lines = (dim + 63) / 64;
+    const std::size_t bytes = lines * 8;
+    Array<std::int8_t> query = draw_byte_query(random, dim);
+    // The largest sums, too, of both signs.
+    if (dim % 3 == 0) std::fill_n(query.data(), dim, static_cast<std::int8_t>(dim % 2 == 0 ? -128 : 127));
+    Array<std::byte> tables(lines * Kernels::bit_table_bytes);
+    GetParam().make_bit_tables(query.data(), dim, tables.data());
+    for (const std::size_t count : {0UL, 1UL, 7UL, 15UL, 16UL, 17UL, 32UL, most_records}) {
+      std::byte* const base = records.last(count * bytes);
+      std::generate(base, base + count * bytes,
+                    [&] { return static_cast<std::byte>(dim % 5 == 0 ? 255 : random.next_below(256)); });
+      std::vector<float> drawn(2 * count);
+      for (float& factor : drawn) factor = static_cast<float>(random.next_unit());
+      const float* const guarded = factors.place(std::span<const float>(drawn));
+      std::vector<float> out(most_records + 3, 12345.0F);
+      std::vector<float> expected = out;
+      GetParam().bit_tables(tables.data(), dim, base, bytes, guarded, 77, -0.25F, 3.0F, -0.75F, count,
+                            out.data());
+      GetParam().bits(query.data(), dim, {base, bytes, nullptr}, guarded, 77, -0.25F, 3.0F, -0.75F, count,
+                      expected.data());
+      for (std::size_t i = 0; i < out.size(); ++i)
+        ASSERT_PRED2(same_float, out[i], expected[i]) << "dim " << dim << ", record " << i << " of " << count;
+    }
+  }
+}
+
 TEST_P(GroupKernels, AreThereWhereBytesAreFast) {
   for (const GroupCase& which : group_cases)
     EXPECT_EQ(GetParam().*which.group != nullptr, GetParam().fast_bytes) << which.name;
