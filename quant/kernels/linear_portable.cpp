@@ -25,23 +25,13 @@ HWY_AFTER_NAMESPACE();
 #endif  // HWY_SCALAR
 
 #if HWY_ONCE
+#include "vicinal/quant/kernels/portable_sets-inl.hpp"
+
 namespace vicinal {
 
 std::vector<LinearKernels> portable_linear_kernels() {
   std::vector<LinearKernels> found;
-  [[maybe_unused]] const std::int64_t supported = hwy::SupportedTargets();
-#if HWY_TARGETS & HWY_NEON
-  if ((supported & HWY_NEON) != 0) found.push_back(N_NEON::linear_table("neon"));
-#endif
-#if HWY_TARGETS & HWY_SSE4
-  if ((supported & HWY_SSE4) != 0) found.push_back(N_SSE4::linear_table("sse4"));
-#endif
-#if HWY_TARGETS & HWY_AVX2
-  if ((supported & HWY_AVX2) != 0) found.push_back(N_AVX2::linear_table("avx2"));
-#endif
-#if HWY_TARGETS & HWY_AVX3
-  if ((supported & HWY_AVX3) != 0) found.push_back(N_AVX3::linear_table("avx3"));
-#endif
+  VICINAL_APPEND_SETS(found, linear_table)
   return found;
 }
 

@@ -43,23 +43,13 @@ inline Kernels table(std::string_view name) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "vicinal/quant/kernels/portable_sets-inl.hpp"
+
 namespace vicinal {
 
 std::vector<Kernels> portable_kernels() {
   std::vector<Kernels> found;
-  [[maybe_unused]] const std::int64_t supported = hwy::SupportedTargets();
-#if HWY_TARGETS & HWY_NEON
-  if ((supported & HWY_NEON) != 0) found.push_back(N_NEON::table("neon"));
-#endif
-#if HWY_TARGETS & HWY_SSE4
-  if ((supported & HWY_SSE4) != 0) found.push_back(N_SSE4::table("sse4"));
-#endif
-#if HWY_TARGETS & HWY_AVX2
-  if ((supported & HWY_AVX2) != 0) found.push_back(N_AVX2::table("avx2"));
-#endif
-#if HWY_TARGETS & HWY_AVX3
-  if ((supported & HWY_AVX3) != 0) found.push_back(N_AVX3::table("avx3"));
-#endif
+  VICINAL_APPEND_SETS(found, table)
   return found;
 }
 

@@ -11,6 +11,7 @@
 
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/quant/float8.hpp"
+#include "vicinal/quant/kernels/vnni_forms.hpp"
 
 #define VICINAL_VBMI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
 
@@ -39,15 +40,6 @@ struct Sums {
   __m512i mixed;
   __m512i low;
 };
-
-// Four sums of sixteen lanes each to four sums.
-VICINAL_VBMI inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-  const __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-}
 
 struct Lookup {
   __m512i low_first;
