@@ -85,8 +85,6 @@ VICINAL_VBMI void score_whole_vbmi(const std::int8_t* query, std::size_t dim, co
     if (records.ids != nullptr) {
       for (std::size_t next = i + 4; next < i + 8 && next < count; ++next)
         prefetch(records.base + records.stride * records.ids[next], dim);
-    } else {
-      prefetch_ahead(at[0], 4 * records.stride);
     }
     const __m512i zero = _mm512_setzero_si512();
     Sums s0{zero, zero, zero};
@@ -94,6 +92,8 @@ VICINAL_VBMI void score_whole_vbmi(const std::int8_t* query, std::size_t dim, co
     Sums s2 = s0;
     Sums s3 = s0;
     for (std::size_t j = 0; j < whole; j += 64) {
+      // As much as is read here, and no more at a time than can be under way.
+      if (records.ids == nullptr) prefetch_ahead(at[0] + 4 * j, 256);
       const __m512i high = _mm512_load_si512(query + j);
       const __m512i low = _mm512_load_si512(low_query + j);
       add_line(lookup, _mm512_loadu_si512(at[0] + j), high, low, s0);

@@ -47,6 +47,35 @@ inline constexpr std::array float_cases = {FloatCase{"dot_f32", &Kernels::dot_f3
                                            FloatCase{"dot_e3m4", &Kernels::dot_e3m4, Stored::e3m4, false},
                                            FloatCase{"l2_e3m4", &Kernels::l2_e3m4, Stored::e3m4, true}};
 
+/// A kernel for records of several codes a byte, which come in whole lines.
+struct PackedCase {
+  std::string_view name;
+  Kernels::ByteKernel Kernels::*kernel;
+  std::size_t line_elements;
+  std::size_t line_bytes;
+  std::uint8_t (*code)(const std::byte* record, std::size_t element);
+
+  [[nodiscard]] std::size_t bytes(std::size_t dim) const {
+    return (dim + line_elements - 1) / line_elements * line_bytes;
+  }
+  /// Twice a record's codes: what the kernel's dot is made of.
+  [[nodiscard]] std::vector<std::uint8_t> doubled(const std::byte* record, std::size_t dim) const {
+    std::vector<std::uint8_t> codes(dim);
+    for (std::size_t j = 0; j < dim; ++j) codes[j] = static_cast<std::uint8_t>(2 * code(record, j));
+    return codes;
+  }
+};
+
+inline constexpr std::array packed_cases = {
+    PackedCase{"bits", &Kernels::bits, 64, 8,
+               [](const std::byte* record, std::size_t j) {
+                 return static_cast<std::uint8_t>(std::to_integer<unsigned>(record[j / 8]) >> (j % 8) & 1U);
+               }},
+    PackedCase{"quarters", &Kernels::quarters, 64, 16, [](const std::byte* record, std::size_t j) {
+                 const auto four = std::to_integer<unsigned>(record[j / 64 * 16 + j % 16]);
+                 return static_cast<std::uint8_t>(four >> (j % 64 / 16 * 2) & 3U);
+               }}};
+
 /// Which numbers a test draws.
 enum class Values : std::uint8_t {
   ordinary,  ///< between -1 and 1

@@ -124,65 +124,31 @@ TEST_P(KernelReads, NibbleRecordsEndAtTheirLastByte) {
   }
 }
 
-TEST_P(KernelReads, BitRecordsEndAtAMultipleOf8) {
-  RandomStream random(1, 3);
-  for (std::size_t dim = 1; dim <= most_dim; dim += dim < 130 ? 1 : 17) {
-    const Array<std::int8_t> query = draw_byte_query(random, dim);
-    const std::int8_t* const guarded_query = queries_.place(query.span());
-    for (std::size_t count = 0; count <= most_records; ++count) {
-      const std::size_t stride = (dim + 63) / 64 * 8;
-      std::byte* const base = records_.last(count * stride);
-      std::generate(base, base + count * stride,
-                    [&] { return static_cast<std::byte>(random.next_below(256)); });
-      std::vector<float> factors(2 * count, 0.5F);
-      const float* const guarded_factors = factors_.place(std::span<const float>(factors));
-      const std::vector<std::uint32_t> ids = ids_of(count);
-      const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
-      float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
-      for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
-        GetParam().bits(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F, 1.0F, count,
-                        out);
-        for (std::size_t i = 0; i < count; ++i) {
-          const std::byte* const record = base + (use == nullptr ? i : ids[i]) * stride;
-          std::vector<std::uint8_t> doubled(dim);
-          for (std::size_t j = 0; j < dim; ++j)
-            doubled[j] =
-                std::to_integer<std::uint8_t>(record[j / 8] >> static_cast<int>(j % 8) & std::byte{1}) * 2;
-          ASSERT_EQ(out[i], expected_bytes(query.span(), doubled, 0.5F, 0.5F, 7, -2.0F, 3.0F, 1.0F))
-              << "dim " << dim << ", result " << i << " of " << count;
-        }
-      }
-    }
-  }
-}
-
-TEST_P(KernelReads, QuarterRecordsEndAtAMultipleOf16) {
-  RandomStream random(1, 4);
-  for (std::size_t dim = 1; dim <= most_dim; dim += dim < 130 ? 1 : 17) {
-    const Array<std::int8_t> query = draw_byte_query(random, dim);
-    const std::int8_t* const guarded_query = queries_.place(query.span());
-    for (std::size_t count = 0; count <= most_records; ++count) {
-      const std::size_t stride = (dim + 63) / 64 * 16;
-      std::byte* const base = records_.last(count * stride);
-      std::generate(base, base + count * stride,
-                    [&] { return static_cast<std::byte>(random.next_below(256)); });
-      std::vector<float> factors(2 * count, 0.5F);
-      const float* const guarded_factors = factors_.place(std::span<const float>(factors));
-      const std::vector<std::uint32_t> ids = ids_of(count);
-      const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
-      float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
-      for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
-        GetParam().quarters(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F, 1.0F,
-                            count, out);
-        for (std::size_t i = 0; i < count; ++i) {
-          const std::byte* const record = base + (use == nullptr ? i : ids[i]) * stride;
-          std::vector<std::uint8_t> doubled(dim);
-          for (std::size_t j = 0; j < dim; ++j) {
-            const int four = std::to_integer<int>(record[j / 64 * 16 + j % 16]);
-            doubled[j] = static_cast<std::uint8_t>(2 * (four >> (j % 64 / 16 * 2) & 3));
+TEST_P(KernelReads, PackedRecordsEndWithTheirLastLine) {
+  for (const PackedCase& which : packed_cases) {
+    RandomStream random(1, 3);
+    for (std::size_t dim = 1; dim <= most_dim; dim += dim < 130 ? 1 : 17) {
+      const Array<std::int8_t> query = draw_byte_query(random, dim);
+      const std::int8_t* const guarded_query = queries_.place(query.span());
+      for (std::size_t count = 0; count <= most_records; ++count) {
+        const std::size_t stride = which.bytes(dim);
+        std::byte* const base = records_.last(count * stride);
+        std::generate(base, base + count * stride,
+                      [&] { return static_cast<std::byte>(random.next_below(256)); });
+        std::vector<float> factors(2 * count, 0.5F);
+        const float* const guarded_factors = factors_.place(std::span<const float>(factors));
+        const std::vector<std::uint32_t> ids = ids_of(count);
+        const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
+        float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
+        for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
+          (GetParam().*which.kernel)(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F,
+                                     1.0F, count, out);
+          for (std::size_t i = 0; i < count; ++i) {
+            const std::byte* const record = base + (use == nullptr ? i : ids[i]) * stride;
+            ASSERT_EQ(out[i], expected_bytes(query.span(), which.doubled(record, dim), 0.5F, 0.5F, 7, -2.0F,
+                                             3.0F, 1.0F))
+                << which.name << ", dim " << dim << ", result " << i << " of " << count;
           }
-          ASSERT_EQ(out[i], expected_bytes(query.span(), doubled, 0.5F, 0.5F, 7, -2.0F, 3.0F, 1.0F))
-              << "dim " << dim << ", result " << i << " of " << count;
         }
       }
     }

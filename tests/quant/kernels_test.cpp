@@ -252,72 +252,35 @@ TEST_P(KernelSet, NibblesHaveTheBitsOfTheContract) {
   }
 }
 
-TEST_P(KernelSet, BitsHaveTheBitsOfTheContract) {
+TEST_P(KernelSet, PackedCodesHaveTheBitsOfTheContract) {
   std::vector<std::size_t> dims = dimensions();
   for (std::size_t lines = 3; lines <= 17; ++lines) dims.push_back(lines * 64);
-  for (const std::size_t dim : dims) {
-    for (const std::size_t gap : {0UL, 1UL, 64UL}) {
-      RandomStream random(dim, gap + 200);
-      const Array<std::int8_t> query = draw_byte_query(random, dim);
-      const std::size_t bytes = (dim + 63) / 64 * 8;
-      const Block block(bytes, gap, gap % 64);
-      std::vector<float> factors(2 * record_count);
-      for (float& factor : factors) factor = static_cast<float>(random.next_unit());
-      std::vector<float> expected;
-      for (std::size_t i = 0; i < record_count; ++i) {
-        // Twice the bits, as bytes; what lies beyond the last is multiplied with zeros, so it may be anything.
-        std::vector<std::uint8_t> record(dim);
-        for (std::size_t j = 0; j < bytes * 8; ++j) {
-          const bool set = (random.next() & 1) != 0;
-          if (j % 8 == 0) block.record(i)[j / 8] = std::byte{0};
-          if (set) block.record(i)[j / 8] |= std::byte{1} << static_cast<int>(j % 8);
-          if (j < dim) record[j] = set ? 2 : 0;
+  for (const PackedCase& which : packed_cases) {
+    for (const std::size_t dim : dims) {
+      for (const std::size_t gap : {0UL, 1UL, 64UL}) {
+        RandomStream random(dim, gap + 200 + which.line_bytes);
+        const Array<std::int8_t> query = draw_byte_query(random, dim);
+        const std::size_t bytes = which.bytes(dim);
+        const Block block(bytes, gap, gap % 64);
+        std::vector<float> factors(2 * record_count);
+        for (float& factor : factors) factor = static_cast<float>(random.next_unit());
+        std::vector<float> expected;
+        for (std::size_t i = 0; i < record_count; ++i) {
+          // What lies beyond the last element is multiplied with zeros, so it may be anything.
+          std::generate_n(block.record(i), bytes,
+                          [&] { return static_cast<std::byte>(random.next_below(256)); });
+          expected.push_back(expected_bytes(query.span(), which.doubled(block.record(i), dim), factors[2 * i],
+                                            factors[2 * i + 1], 77, 0.25F, 3.0F, -0.75F));
         }
-        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F,
-                                          3.0F, -0.75F));
+        const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
+          (GetParam().*which.kernel)(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F,
+                                     -0.75F, count, out);
+        };
+        expect_results(
+            expected, random, run,
+            std::string(which.name) + ", dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
+        if (HasFatalFailure()) return;
       }
-      const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
-        GetParam().bits(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F, count,
-                        out);
-      };
-      expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
-      if (HasFatalFailure()) return;
-    }
-  }
-}
-
-TEST_P(KernelSet, QuartersHaveTheBitsOfTheContract) {
-  std::vector<std::size_t> dims = dimensions();
-  for (std::size_t lines = 3; lines <= 17; ++lines) dims.push_back(lines * 64);
-  for (const std::size_t dim : dims) {
-    for (const std::size_t gap : {0UL, 1UL, 64UL}) {
-      RandomStream random(dim, gap + 300);
-      const Array<std::int8_t> query = draw_byte_query(random, dim);
-      const std::size_t bytes = (dim + 63) / 64 * 16;
-      const Block block(bytes, gap, gap % 64);
-      std::vector<float> factors(2 * record_count);
-      for (float& factor : factors) factor = static_cast<float>(random.next_unit());
-      std::vector<float> expected;
-      for (std::size_t i = 0; i < record_count; ++i) {
-        // Twice the codes, as bytes; what lies beyond the last is multiplied with zeros, so it may be anything.
-        std::vector<std::uint8_t> record(dim);
-        for (std::size_t byte = 0; byte < bytes; ++byte) {
-          const auto four = static_cast<std::uint8_t>(random.next_below(256));
-          block.record(i)[byte] = std::byte{four};
-          for (std::size_t part = 0; part < 4; ++part) {
-            const std::size_t element = byte / 16 * 64 + part * 16 + byte % 16;
-            if (element < dim) record[element] = static_cast<std::uint8_t>(2 * (four >> (2 * part) & 3));
-          }
-        }
-        expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], 77, 0.25F,
-                                          3.0F, -0.75F));
-      }
-      const auto run = [&](const std::uint32_t* ids, std::size_t count, float* out) {
-        GetParam().quarters(query.data(), dim, block.records(ids), factors.data(), 77, 0.25F, 3.0F, -0.75F,
-                            count, out);
-      };
-      expect_results(expected, random, run, "dim " + std::to_string(dim) + ", gap " + std::to_string(gap));
-      if (HasFatalFailure()) return;
     }
   }
 }
