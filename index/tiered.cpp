@@ -102,7 +102,9 @@ std::vector<Array<std::uint32_t>> tier_rows(std::span<const TierOptions> tiers, 
   require_popularity(popularity, rows);
   std::vector<std::uint32_t> order(rows);
   std::iota(order.begin(), order.end(), 0U);
-  std::ranges::stable_sort(order, std::greater<>(), [&](std::uint32_t row) { return popularity[row]; });
+  std::ranges::sort(order, [&](std::uint32_t a, std::uint32_t b) {
+    return popularity[a] != popularity[b] ? popularity[a] > popularity[b] : a < b;
+  });
   std::vector<Array<std::uint32_t>> result;
   auto from = order.begin();
   for (const std::size_t size : tier_sizes(tiers, rows)) {
