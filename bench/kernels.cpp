@@ -61,11 +61,13 @@ struct Data {
 
 // Padded with zeros, as the kernels want it.
 struct Query {
-  explicit Query(std::size_t dim) : floats((dim + 31) / 32 * 32), bytes((dim + 127) / 128 * 256) {
+  explicit Query(std::size_t dim, int largest)
+      : floats((dim + 31) / 32 * 32), bytes((dim + 127) / 128 * 256) {
     RandomStream random(3, 3);
     for (std::size_t j = 0; j < dim; ++j) {
       floats[j] = static_cast<float>(random.next_unit() - 0.5);
-      bytes[j] = static_cast<std::int8_t>(static_cast<int>(random.next_below(255)) - 127);
+      bytes[j] =
+          static_cast<std::int8_t>(static_cast<int>(random.next_below(255)) % (2 * largest + 1) - largest);
     }
   }
 
@@ -252,7 +254,7 @@ bool answers_agree(const Row& row, const Kernels& set, const Query& query,
 
 void time_kernel(benchmark::State& state, const Row& row, const Kernels& set) {
   const std::vector<std::uint32_t> ids = row.by_id ? random_ids(row.records()) : std::vector<std::uint32_t>();
-  const Query query(row.dim);
+  const Query query(row.dim, row.by_tables() ? Kernels::largest_bit_value : 127);
   if (!answers_agree(row, set, query, ids)) {
     state.SkipWithError("differs from the scalar kernels");
     return;

@@ -26,6 +26,7 @@ class GroupScan {
       codes.codec().prepare_query(queries.rows[first + q], prepared_[q]);
       top_[q].reset(k);
     }
+    if (count == 1) codes.codec().prepare_scan(prepared_[0]);
   }
 
   // slots == nullptr: slots first, first + 1, ...

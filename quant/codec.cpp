@@ -127,6 +127,9 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   }
   if (kind() == CodecKind::i4 && layout_ == 0)
     query.weight_ *= 0.5F;  // The kernel's codes are twice as large.
+}
+
+void Codec::prepare_scan(PreparedQuery& query) const {
   if (kind() == CodecKind::b1 && kernels_->bit_tables != nullptr) {
     const std::size_t bytes = padded(dim_, 64) / 64 * Kernels::bit_table_bytes;
     if (query.tables_.size() != bytes) query.tables_ = Array<std::byte>(bytes);

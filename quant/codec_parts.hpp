@@ -27,7 +27,7 @@ constexpr std::int32_t zero_code(CodecKind kind, int layout) {
 inline constexpr float largest_code = 127.0F;
 // Of the bytes of a query for bits: four of them, with signs, fit in a byte again, which is what kernels that look sums up need. The
 // rounding adds 0.3 % to the variance that bits have anyway.
-inline constexpr float largest_bit_query = 31.0F;
+inline constexpr auto largest_bit_query = static_cast<float>(Kernels::largest_bit_value);
 
 inline std::size_t padded(std::size_t size, std::size_t to) { return (size + to - 1) / to * to; }
 

@@ -12,7 +12,6 @@ std::vector<Kernels> find_kernels() {
   Kernels vnni = found.back();
   if (use_vnni(vnni)) {
     use_vbmi(vnni);
-    use_vbmi_bits(vnni);
     found.push_back(vnni);
   }
   return found;

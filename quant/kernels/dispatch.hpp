@@ -16,10 +16,8 @@ std::vector<Kernels> portable_kernels();
 /// true, when the CPU has AVX-512 VNNI.
 bool use_vnni(Kernels& table);
 
-/// Replaces the kernels of float8 as whole numbers of an "avx3_vnni" table by those that look codes up among 128 bytes (AVX-512 VBMI)
-/// where the CPU has it.
+/// Replaces the kernels of float8 as whole numbers of an "avx3_vnni" table by those that look codes up among 128 bytes, and adds those of
+/// bits by tables, where the CPU has AVX-512 VBMI.
 void use_vbmi(Kernels& table);
-/// And adds those of bits by tables.
-void use_vbmi_bits(Kernels& table);
 
 }  // namespace vicinal

@@ -13,8 +13,6 @@
 #include "vicinal/quant/float8.hpp"
 #include "vicinal/quant/kernels/vnni_forms.hpp"
 
-#define VICINAL_VBMI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
-
 namespace vicinal {
 namespace {
 
@@ -134,6 +132,7 @@ void use_vbmi(Kernels& table) {
   if (!__builtin_cpu_supports("avx512vbmi") || table.name != "avx3_vnni") return;
   table.whole_e4m3 = &score_whole_vbmi<Float8Format::e4m3>;
   table.whole_e3m4 = &score_whole_vbmi<Float8Format::e3m4>;
+  use_vbmi_bits(table);
 }
 
 }  // namespace vicinal

@@ -10,78 +10,68 @@
 #include <immintrin.h>
 
 #include "vicinal/core/prefetch.hpp"
-
-#define VICINAL_TABLES __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
+#include "vicinal/quant/kernels/vnni_forms.hpp"
 
 namespace vicinal {
 namespace {
 
-// Tables of four bytes of a record: for their low nibbles, then for their high ones, 64 bytes of remainders and 64 of quotients by 64 of
-// the entries, sixteen of each byte. An entry is a sum of four of the query's values and a bias that makes it positive.
-constexpr std::size_t word_bytes = 256;
-constexpr int radix_bits = 6;
-constexpr int bias = 4 * 128;
+// Tables of four bytes of a record: 64 bytes for their low nibbles, then 64 for their high ones, sixteen of each byte. An entry is a sum of
+// four of the query's values.
+constexpr std::size_t word_bytes = 128;
+static_assert(4 * Kernels::largest_bit_value <= 127, "An entry is a signed byte.");
+static_assert(2 * word_bytes == Kernels::bit_table_bytes);
 
 // The bytes of a record that are read.
 constexpr std::size_t read_bytes(std::size_t dim) { return (dim + 63) / 64 * 8; }
 
-VICINAL_TABLES void make_tables(const std::int8_t* query, std::size_t dim, std::byte* tables) {
+VICINAL_VBMI void make_tables(const std::int8_t* query, std::size_t dim, std::byte* tables) {
   alignas(32) static constexpr std::int16_t has_bit[4][16] = {
       {0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1},
       {0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1},
       {0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0, -1, -1, -1, -1},
       {0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1}};
   for (std::size_t nibble = 0; nibble < 2 * read_bytes(dim); ++nibble) {
-    __m256i entries = _mm256_set1_epi16(bias);
+    __m256i entries = _mm256_setzero_si256();
     for (std::size_t bit = 0; bit < 4; ++bit) {
       const __m256i chosen = _mm256_load_si256(reinterpret_cast<const __m256i*>(has_bit[bit]));
       entries =
           _mm256_add_epi16(entries, _mm256_and_si256(chosen, _mm256_set1_epi16(query[4 * nibble + bit])));
     }
     const std::size_t byte = nibble / 2;
-    std::byte* const to = tables + byte / 4 * word_bytes + nibble % 2 * 128 + byte % 4 * 16;
-    const __m256i remainders = _mm256_and_si256(entries, _mm256_set1_epi16((1 << radix_bits) - 1));
-    _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtepi16_epi8(remainders));
-    _mm_store_si128(reinterpret_cast<__m128i*>(to + 64),
-                    _mm256_cvtepi16_epi8(_mm256_srli_epi16(entries, radix_bits)));
+    std::byte* const to = tables + byte / 4 * word_bytes + nibble % 2 * 64 + byte % 4 * 16;
+    _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtepi16_epi8(entries));
   }
 }
 
 // Sums of sixteen records, a lane each; side by side, so that none waits for the one before.
 struct Sums {
-  __m512i low_remainders;
-  __m512i low_quotients;
-  __m512i high_remainders;
-  __m512i high_quotients;
+  __m512i low_nibbles;
+  __m512i high_nibbles;
 };
 
 // Adds what four bytes of each record have in their tables.
-VICINAL_TABLES inline void add_word(Sums& sums, __m512i word, const std::byte* tables) {
+VICINAL_VBMI inline void add_word(Sums& sums, __m512i word, const std::byte* tables) {
   const __m512i nibble = _mm512_set1_epi8(15);
   const __m512i place = _mm512_set1_epi32(0x3020'1000);  // of the entries of each byte
   constexpr int and_or = 0xEA;                           // (a & b) | c
   const __m512i low = _mm512_ternarylogic_epi32(word, nibble, place, and_or);
   const __m512i high = _mm512_ternarylogic_epi32(_mm512_srli_epi32(word, 4), nibble, place, and_or);
-  const __m512i one = _mm512_set1_epi8(1);
-  const __m512i radix = _mm512_set1_epi8(1 << radix_bits);
-  const auto found = [&](__m512i which, std::size_t at) VICINAL_TABLES {
-    return _mm512_permutexvar_epi8(which, _mm512_load_si512(tables + at));
-  };
-  sums.low_remainders = _mm512_dpbusd_epi32(sums.low_remainders, found(low, 0), one);
-  sums.low_quotients = _mm512_dpbusd_epi32(sums.low_quotients, found(low, 64), radix);
-  sums.high_remainders = _mm512_dpbusd_epi32(sums.high_remainders, found(high, 128), one);
-  sums.high_quotients = _mm512_dpbusd_epi32(sums.high_quotients, found(high, 192), radix);
+  const __m512i ones = _mm512_set1_epi8(1);
+  const __m512i of_low = _mm512_permutexvar_epi8(low, _mm512_load_si512(tables));
+  const __m512i of_high = _mm512_permutexvar_epi8(high, _mm512_load_si512(tables + 64));
+  sums.low_nibbles = _mm512_dpbusd_epi32(sums.low_nibbles, ones, of_low);
+  sums.high_nibbles = _mm512_dpbusd_epi32(sums.high_nibbles, ones, of_high);
 }
 
-VICINAL_TABLES inline __m128i load(const std::byte* from, bool half) {
+VICINAL_VBMI inline __m128i load(const std::byte* from, bool half) {
   const auto* const at = reinterpret_cast<const __m128i*>(from);
   return half ? _mm_loadl_epi64(at) : _mm_loadu_si128(at);
 }
 
 // Sixteen bytes, or with `half` eight, of each of sixteen records to four words, of which lane m is of record m.
-VICINAL_TABLES inline __attribute__((always_inline)) void load_words(const std::byte* const (&at)[16],
-                                                                     std::size_t offset, bool half,
-                                                                     __m512i (&words)[4]) {
+VICINAL_VBMI inline __attribute__((always_inline)) void load_words(const std::byte* const (&at)[16],
+                                                                   std::size_t offset, bool half,
+                                                                   __m512i (&words)[4]) {
   __m512i rows[4];  // row r has records r, 4 + r, 8 + r and 12 + r
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < 4; ++r) {
@@ -105,7 +95,7 @@ struct Factors {
   __m512 scales;
   __m512 offsets;
 };
-VICINAL_TABLES inline Factors load_factors(const float* factors, std::size_t count) {
+VICINAL_VBMI inline Factors load_factors(const float* factors, std::size_t count) {
   const std::uint32_t present = count == 16 ? 0xFFFF'FFFFU : (1U << (2 * count)) - 1U;
   const __m512 first = _mm512_maskz_loadu_ps(static_cast<__mmask16>(present), factors);
   const __m512 second = _mm512_maskz_loadu_ps(static_cast<__mmask16>(present >> 16U), factors + 16);
@@ -114,18 +104,17 @@ VICINAL_TABLES inline Factors load_factors(const float* factors, std::size_t cou
           _mm512_permutex2var_ps(first, _mm512_add_epi32(even, _mm512_set1_epi32(1)), second)};
 }
 
-VICINAL_TABLES void score_tables(const std::byte* tables, std::size_t dim, const std::byte* base,
-                                 std::size_t stride, const float* factors, std::int32_t shift, float weight,
-                                 float constant, float offset_weight, std::size_t count, float* out) {
+VICINAL_VBMI void score_tables(const std::byte* tables, std::size_t dim, const std::byte* base,
+                               std::size_t stride, const float* factors, std::int32_t shift, float weight,
+                               float constant, float offset_weight, std::size_t count, float* out) {
   const std::size_t bytes = read_bytes(dim);
-  const auto biases = static_cast<std::int32_t>(2 * bytes) * bias;
   for (std::size_t i = 0; i < count; i += 16) {
     // The last group repeats its last record rather than branch on how many there are.
     const std::size_t many = count - i < 16 ? count - i : 16;
     const std::byte* at[16];
     for (std::size_t m = 0; m < 16; ++m) at[m] = base + stride * (m < many ? i + m : count - 1);
     const __m512i zero = _mm512_setzero_si512();
-    Sums sums{zero, zero, zero, zero};
+    Sums sums{zero, zero};
     __m512i words[4];
     for (std::size_t offset = 0; offset + 16 <= bytes; offset += 16) {
       prefetch_ahead(at[0] + 16 * offset, 256);
@@ -141,9 +130,7 @@ VICINAL_TABLES void score_tables(const std::byte* tables, std::size_t dim, const
       add_word(sums, words[1], here + word_bytes);
     }
     prefetch_ahead(factors + 2 * i, 128);
-    const __m512i low = _mm512_add_epi32(sums.low_remainders, sums.low_quotients);
-    const __m512i high = _mm512_add_epi32(sums.high_remainders, sums.high_quotients);
-    const __m512i sum = _mm512_sub_epi32(_mm512_add_epi32(low, high), _mm512_set1_epi32(biases));
+    const __m512i sum = _mm512_add_epi32(sums.low_nibbles, sums.high_nibbles);
     const __m512 dots =
         _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(shift)));
     const Factors own = load_factors(factors + 2 * i, many);
@@ -158,14 +145,9 @@ VICINAL_TABLES void score_tables(const std::byte* tables, std::size_t dim, const
 }  // namespace
 
 void use_vbmi_bits(Kernels& table) {
-  if (!__builtin_cpu_supports("avx512vbmi") || table.name != "avx3_vnni") return;
   table.make_bit_tables = &make_tables;
   table.bit_tables = &score_tables;
 }
 
-}  // namespace vicinal
-#else
-namespace vicinal {
-void use_vbmi_bits(Kernels& /*table*/) {}
 }  // namespace vicinal
 #endif

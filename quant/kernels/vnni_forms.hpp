@@ -5,14 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 
-// What the kernels for AVX-512 VNNI share. Functions carry their own target attribute; include this only where the CPU is x86-64.
+// What the kernels for AVX-512 VNNI and VBMI share. Functions carry their own target attribute; include this only where the CPU is x86-64.
 #define VICINAL_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define VICINAL_VBMI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
 
 namespace vicinal {
 
 struct Kernels;
 /// Puts the kernels for groups of queries into the table.
 void use_vnni_groups(Kernels& table);
+/// Puts the kernels of bits by tables into the table, for a CPU that has VBMI.
+void use_vbmi_bits(Kernels& table);
 
 namespace {  // NOLINT: each file that includes this compiles its own, for its own target.
 

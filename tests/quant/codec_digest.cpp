@@ -44,6 +44,7 @@ void print_digest(const CodecCase& which, std::size_t dim) {
   PreparedQuery prepared;
   for (std::size_t q = 0; q < 10; ++q) {
     codec.prepare_query(vectors[documents + q], prepared);
+    codec.prepare_scan(prepared);
     store.score(prepared, ids.data(), documents - q, found.data());
     scores.insert(scores.end(), found.begin(), found.end() - static_cast<std::ptrdiff_t>(q));
     codec.score(prepared, store.records(), store.factors(), nullptr, documents, found.data());

@@ -96,9 +96,12 @@ TEST_P(GroupKernels, TablesGiveWhatBitsGive) {
     RandomStream random(dim, 10);
     const std::size_t lines = (dim + 63) / 64;
     const std::size_t bytes = lines * 8;
+    constexpr int largest = Kernels::largest_bit_value;
     Array<std::int8_t> query = draw_byte_query(random, dim);
+    for (std::int8_t& value : query.span()) value = static_cast<std::int8_t>(value % (largest + 1));
     // The largest sums, too, of both signs.
-    if (dim % 3 == 0) std::fill_n(query.data(), dim, static_cast<std::int8_t>(dim % 2 == 0 ? -128 : 127));
+    if (dim % 3 == 0)
+      std::fill_n(query.data(), dim, static_cast<std::int8_t>(dim % 2 == 0 ? -largest : largest));
     Array<std::byte> tables(lines * Kernels::bit_table_bytes);
     GetParam().make_bit_tables(query.data(), dim, tables.data());
     for (const std::size_t count : {0UL, 1UL, 7UL, 15UL, 16UL, 17UL, 32UL, most_records}) {
@@ -145,6 +148,7 @@ TEST(CodecGroups, ScoreAsQueriesDoOneByOne) {
     codec.score_group(queries, store.records(), store.factors(), count, out.data(), count + 1);
     for (std::size_t q = 0; q < asked.size(); ++q) {
       std::vector<float> expected(count + 1, 12345.0F);
+      codec.prepare_scan(queries[q]);
       store.score(queries[q], nullptr, count, expected.data());
       for (std::size_t i = 0; i <= count; ++i)
         ASSERT_EQ(out[q * (count + 1) + i], expected[i]) << which.name() << ", query " << q;
