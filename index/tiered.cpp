@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/core/sums.hpp"
 #include "vicinal/index/ranking.hpp"
 
 namespace vicinal {
@@ -16,14 +16,6 @@ namespace {
 
 // Results held at one time, which bounds the memory of a large batch with a large k.
 constexpr std::size_t most_found = std::size_t{1} << 22;
-
-double product(std::span<const float> a, std::span<const float> b) {
-  // Eight sums side by side, folded in order: the same bits everywhere.
-  std::array<double, 8> sums{};
-  for (std::size_t j = 0; j < a.size(); ++j)
-    sums[j % 8] += static_cast<double>(a[j]) * static_cast<double>(b[j]);
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
-}
 
 // The scale that fits a vector's codes best makes what they stand for shorter than the vector, i4 by a hundredth, and inner products
 // smaller. Among codes of one kind that is the same for all; beside more exact ones it is a handicap. So the scales of i8 and i4
@@ -54,8 +46,8 @@ CodeStore without_bias(const CodeStore& codes, MatrixView<const float> base,
             vector[j] -= mean[j];
             decoded[j] -= mean[j];
           }
-          const double norm = product(vector, vector);
-          const double along = product(vector, decoded);
+          const double norm = inner_product(vector, vector);
+          const double along = inner_product(vector, decoded);
           const auto scale = static_cast<float>(static_cast<double>(factors[2 * slot]) * (norm / along));
           if (!(along > 0) || !std::isfinite(scale)) continue;
           factors[2 * slot] = scale;

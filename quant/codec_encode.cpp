@@ -4,10 +4,10 @@
 #include <cstring>
 #include <iterator>
 #include <limits>
-#include <numeric>
 #include <string>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/core/sums.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 #include "vicinal/quant/float16.hpp"
 #include "vicinal/quant/kernels/encode.hpp"
@@ -100,11 +100,7 @@ void Codec::encode_nibbles(std::span<float> residual, std::byte* record, float* 
 
 // <mean, r> of a residual r.
 float Codec::mean_product(std::span<const float> residual) const {
-  // Eight sums side by side, folded in order: the same bits everywhere, and no addition waits for the one before.
-  double sums[8] = {};
-  for (std::size_t j = 0; j < mean_.size(); ++j)
-    sums[j % 8] += static_cast<double>(mean_[j]) * static_cast<double>(residual[j]);
-  return static_cast<float>(std::accumulate(std::begin(sums), std::end(sums), 0.0));
+  return static_cast<float>(inner_product(mean_.span(), residual));
 }
 
 void Codec::encode(std::span<const float> vector, std::byte* record, float* factors,

@@ -2,10 +2,10 @@
 #include <array>
 #include <cmath>
 #include <iterator>
-#include <numeric>
 #include <string>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/core/sums.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 #include "vicinal/quant/kernels/encode.hpp"
 
@@ -39,17 +39,11 @@ void Codec::encode_float8(std::span<const float> source, std::byte* record) cons
 
 float Codec::norm_factor(std::span<const float> source, const std::byte* record) const {
   return with_format(kind(), [&](auto format) {
-    // Eight sums side by side, folded in order: the same bits everywhere.
-    double squares[8] = {};
-    double code_squares[8] = {};
-    for (std::size_t j = 0; j < source.size(); ++j) {
-      const auto value = static_cast<double>(source[j]);
-      squares[j % 8] += value * value;
-      code_squares[j % 8] += f8_squares<format()>[std::to_integer<std::size_t>(record[j] & std::byte{0x7F})];
-    }
-    const double norm = std::accumulate(std::begin(squares), std::end(squares), 0.0);
-    const double code_norm =
-        std::ldexp(std::accumulate(std::begin(code_squares), std::end(code_squares), 0.0), 2 * exponent_);
+    const double norm = inner_product(source, source);
+    const double code_squares = sum_side_by_side(source.size(), [&](std::size_t j) {
+      return f8_squares<format()>[std::to_integer<std::size_t>(record[j] & std::byte{0x7F})];
+    });
+    const double code_norm = std::ldexp(code_squares, 2 * exponent_);
     // No factor makes a vector of codes that are all zero.
     if (norm == 0 || code_norm == 0) return 1.0F;
     return std::min(static_cast<float>(std::sqrt(norm / code_norm)), largest_norm_factor);

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <numeric>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/core/sums.hpp"
 #include "vicinal/quant/codec.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 
@@ -19,14 +19,6 @@ constexpr double least_variance = 0x1.0p-20;
 
 Records rows_of(const Array<float>& matrix, std::size_t columns) {
   return {reinterpret_cast<const std::byte*>(matrix.data()), columns * sizeof(float), nullptr};
-}
-
-double product(std::span<const float> a, std::span<const float> b) {
-  // Sums side by side, folded in order: the same bits everywhere, and no addition waits for the one before.
-  double sums[8] = {};
-  for (std::size_t j = 0; j < a.size(); ++j)
-    sums[j % 8] += static_cast<double>(a[j]) * static_cast<double>(b[j]);
-  return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
 // `query` is padded and aligned as kernels want it.
@@ -78,7 +70,7 @@ Projection::Projection(const ProjectionOptions& options, Metric metric, std::siz
 
 void Projection::set_mean(Array<float> mean) {
   parts_.mean = std::move(mean);
-  mean_norm_ = static_cast<float>(product(parts_.mean.span(), parts_.mean.span()));
+  mean_norm_ = static_cast<float>(inner_product(parts_.mean.span(), parts_.mean.span()));
 }
 
 void Projection::require_out(std::size_t columns, const char* what) const {
@@ -87,8 +79,9 @@ void Projection::require_out(std::size_t columns, const char* what) const {
 
 // Of a document that was centred and projected.
 float Projection::side_value(std::span<const float> centred, std::span<const float> projected) const {
-  if (metric_ != Metric::l2) return static_cast<float>(0.0 - product(mean(), centred));
-  return static_cast<float>(std::max(0.0, product(centred, centred) - product(projected, projected)));
+  if (metric_ != Metric::l2) return static_cast<float>(0.0 - inner_product(mean(), centred));
+  return static_cast<float>(
+      std::max(0.0, inner_product(centred, centred) - inner_product(projected, projected)));
 }
 
 Projection Projection::restore(const ProjectionOptions& options, Metric metric, std::size_t in_dim,
@@ -254,7 +247,7 @@ float Projection::project_query(std::span<const float> vector, std::span<float> 
   kernels().dot_f32(query.data(), in_dim(), rows_of(matrix, in_dim()), out_dim(), out.data());
   if (!options_.whiten && metric_ == Metric::l2) {
     const std::span<const float> kept = out.first(out_dim());
-    const double lost = std::max(0.0, product(query, query) - product(kept, kept));
+    const double lost = std::max(0.0, inner_product(query, query) - inner_product(kept, kept));
     if (side) {
       out[out_dim()] = 1.0F;
       constant = static_cast<float>(lost);

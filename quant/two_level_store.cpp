@@ -7,22 +7,18 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/core/sums.hpp"
 #include "vicinal/quant/codec_parts.hpp"
 
 namespace vicinal {
 namespace {
 
-// Eight sums side by side, folded in order: the same bits everywhere.
 float squared_norm(std::span<const float> values) {
-  std::array<double, 8> sums{};
-  for (std::size_t j = 0; j < values.size(); ++j)
-    sums[j % 8] += static_cast<double>(values[j]) * static_cast<double>(values[j]);
-  return static_cast<float>(std::accumulate(sums.begin(), sums.end(), 0.0));
+  return static_cast<float>(inner_product(values, values));
 }
 
 // Second levels of one vector after the other.
