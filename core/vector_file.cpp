@@ -261,6 +261,20 @@ Array<float> read_floats(const InputFile& file, const Layout& layout) {
   return values;
 }
 
+// `column`: one column, which NumPy's arrays may have as their only dimension.
+FloatMatrix read_matrix(const std::filesystem::path& path, bool column) {
+  constexpr std::array accepted = {Element::f32, Element::f16, Element::u8, Element::i8};
+  const Format& format =
+      format_of(path, "vector", vector_extensions, [](const Format& f) { return f.element != Element::i32; });
+  const InputFile file(path);
+  const Layout layout = read_layout(file, format, accepted, column);
+  if (column && layout.cols != 1) {
+    throw InvalidArgument(file.path() + ": the array is " + shape_text(layout.rows, layout.cols) +
+                          ", expected one column");
+  }
+  return {read_floats(file, layout), layout.rows, layout.cols, names_of(layout.element).name};
+}
+
 Array<Id> read_id_values(const InputFile& file, const Layout& layout) {
   Array<Id> values(checked_product(layout.rows, layout.cols, "ids"));
   switch (layout.element) {
@@ -319,27 +333,9 @@ void write_matrix(const std::filesystem::path& path, Family family, const char* 
 
 }  // namespace
 
-FloatMatrix read_vectors(const std::filesystem::path& path) {
-  constexpr std::array accepted = {Element::f32, Element::f16, Element::u8, Element::i8};
-  const Format& format =
-      format_of(path, "vector", vector_extensions, [](const Format& f) { return f.element != Element::i32; });
-  const InputFile file(path);
-  const Layout layout = read_layout(file, format, accepted, /*one_dimension_allowed=*/false);
-  return {read_floats(file, layout), layout.rows, layout.cols, names_of(layout.element).name};
-}
+FloatMatrix read_vectors(const std::filesystem::path& path) { return read_matrix(path, false); }
 
-FloatMatrix read_column(const std::filesystem::path& path) {
-  constexpr std::array accepted = {Element::f32, Element::f16, Element::u8, Element::i8};
-  const Format& format =
-      format_of(path, "vector", vector_extensions, [](const Format& f) { return f.element != Element::i32; });
-  const InputFile file(path);
-  const Layout layout = read_layout(file, format, accepted, /*one_dimension_allowed=*/true);
-  if (layout.cols != 1) {
-    throw InvalidArgument(file.path() + ": the array is " + shape_text(layout.rows, layout.cols) +
-                          ", expected one column");
-  }
-  return {read_floats(file, layout), layout.rows, layout.cols, names_of(layout.element).name};
-}
+FloatMatrix read_column(const std::filesystem::path& path) { return read_matrix(path, true); }
 
 IdMatrix read_ids(const std::filesystem::path& path) {
   constexpr std::array accepted = {Element::i32, Element::i64, Element::u64};
