@@ -44,6 +44,15 @@ def distances(base: np.ndarray, queries: np.ndarray, rows: np.ndarray, metric: s
     return -(found * queries[:, None]).sum(2) if metric == "ip" else ((found - queries[:, None]) ** 2).sum(2)
 
 
+def furthest_neighbours(base: np.ndarray, queries: np.ndarray, metric: str) -> np.ndarray:
+    """The distance of each query's exact tenth neighbour, a column."""
+    return distances(base, queries, vicinal.exact(base, queries, K, metric=metric).ids[:, -1:], metric)
+
+
+def recall_of(base: np.ndarray, queries: np.ndarray, rows: np.ndarray, furthest: np.ndarray, metric: str) -> float:
+    return float((distances(base, queries, rows, metric) <= furthest + 1e-6 * np.abs(furthest)).mean())
+
+
 def main() -> None:
     base, queries, metric = np.load(sys.argv[1]), np.load(sys.argv[2]), sys.argv[3]
     rest = sys.argv[4:]
@@ -60,13 +69,9 @@ def main() -> None:
             contestants[name] = theirs(base, name, metric) if name in peers else ours(base, name, metric)
         except RuntimeError as error:
             print(f"{name}: {str(error).splitlines()[-1]}", file=sys.stderr)
-    truth = vicinal.exact(base, queries, K, metric=metric)
-    furthest = distances(base, queries, truth.ids[:, -1:], metric)
+    furthest = furthest_neighbours(base, queries, metric)
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    recall: dict[str, float] = {}
-    for name, (search, _) in contestants.items():
-        found = distances(base, queries, search(queries), metric)
-        recall[name] = float((found <= furthest + 1e-6 * np.abs(furthest)).mean())
+    recall = {name: recall_of(base, queries, search(queries), furthest, metric) for name, (search, _) in contestants.items()}
     for _ in range(ROUNDS):
         for name, (search, _) in contestants.items():
             start = time.perf_counter()

@@ -25,6 +25,31 @@ class KernelReads : public testing::TestWithParam<Kernels> {
     return ids;
   }
 
+  // Random records of `stride` bytes, up to most_records of them: `expected(record)` is what the kernel has to give for one with factors of
+  // 0.5, shift 7, weight -2, constant 3 and offset weight 1.
+  template <class Expected>
+  void check_integers(Kernels::ByteKernel kernel, std::span<const std::int8_t> query, std::size_t dim,
+                      std::size_t stride, RandomStream& random, const Expected& expected) {
+    const std::int8_t* const guarded_query = queries_.place(query);
+    for (std::size_t count = 0; count <= most_records; ++count) {
+      std::byte* const base = records_.last(count * stride);
+      std::generate(base, base + count * stride,
+                    [&] { return static_cast<std::byte>(random.next_below(256)); });
+      const std::vector<float> factors(2 * count, 0.5F);
+      const float* const guarded_factors = factors_.place(std::span<const float>(factors));
+      const std::vector<std::uint32_t> ids = ids_of(count);
+      const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
+      float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
+      for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
+        kernel(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F, 1.0F, count, out);
+        for (std::size_t i = 0; i < count; ++i) {
+          ASSERT_EQ(out[i], expected(base + (use == nullptr ? i : ids[i]) * stride))
+              << "dim " << dim << ", records of " << stride << " bytes, result " << i << " of " << count;
+        }
+      }
+    }
+  }
+
   GuardedMemory queries_{most_dim * 8};
   GuardedMemory records_{most_records * most_dim * 8};
   GuardedMemory factors_{most_records * 8};
@@ -68,28 +93,10 @@ TEST_P(KernelReads, ByteRecordsEndAtTheirLastByte) {
   RandomStream random(1, 2);
   for (std::size_t dim = 1; dim <= most_dim; dim += dim < 130 ? 1 : 17) {
     const Array<std::int8_t> query = draw_byte_query(random, dim);
-    const std::int8_t* const guarded_query = queries_.place(query.span());
-    for (std::size_t count = 0; count <= most_records; ++count) {
-      const std::size_t stride = dim;
-      std::byte* const base = records_.last(count * stride);
-      std::generate(base, base + count * stride,
-                    [&] { return static_cast<std::byte>(random.next_below(256)); });
-      std::vector<float> factors(2 * count, 0.5F);
-      const float* const guarded_factors = factors_.place(std::span<const float>(factors));
-      const std::vector<std::uint32_t> ids = ids_of(count);
-      const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
-      float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
-      for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
-        GetParam().bytes(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F, 1.0F,
-                         count, out);
-        for (std::size_t i = 0; i < count; ++i) {
-          const auto* const record =
-              reinterpret_cast<const std::uint8_t*>(base + (use == nullptr ? i : ids[i]) * stride);
-          ASSERT_EQ(out[i], expected_bytes(query.span(), {record, dim}, 0.5F, 0.5F, 7, -2.0F, 3.0F, 1.0F))
-              << "dim " << dim << ", result " << i << " of " << count;
-        }
-      }
-    }
+    check_integers(GetParam().bytes, query.span(), dim, dim, random, [&](const std::byte* record) {
+      const auto* const bytes = reinterpret_cast<const std::uint8_t*>(record);
+      return expected_bytes(query.span(), {bytes, dim}, 0.5F, 0.5F, 7, -2.0F, 3.0F, 1.0F);
+    });
   }
 }
 
@@ -97,60 +104,26 @@ TEST_P(KernelReads, NibbleRecordsEndAtTheirLastByte) {
   RandomStream random(1, 5);
   for (std::size_t stride = 1; stride <= most_dim / 2; stride += stride < 130 ? 1 : 17) {
     const std::vector<std::int8_t> ones((stride + 63) / 64 * 128, 1);
-    const std::int8_t* const guarded_query = queries_.place(std::span<const std::int8_t>(ones));
-    for (std::size_t count = 0; count <= most_records; ++count) {
-      std::byte* const base = records_.last(count * stride);
-      std::generate(base, base + count * stride,
-                    [&] { return static_cast<std::byte>(random.next_below(256)); });
-      std::vector<float> factors(2 * count, 0.5F);
-      const float* const guarded_factors = factors_.place(std::span<const float>(factors));
-      const std::vector<std::uint32_t> ids = ids_of(count);
-      const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
-      float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
-      for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
-        GetParam().nibbles(guarded_query, 2 * stride, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F,
-                           1.0F, count, out);
-        for (std::size_t i = 0; i < count; ++i) {
-          const std::byte* const record = base + (use == nullptr ? i : ids[i]) * stride;
-          int sum = 0;
-          for (std::size_t b = 0; b < stride; ++b)
-            sum +=
-                2 * (std::to_integer<int>(record[b] & std::byte{15}) + std::to_integer<int>(record[b] >> 4));
-          const float expected = (3.0F + 0.5F) + (-2.0F * 0.5F) * static_cast<float>(sum - 7);
-          ASSERT_EQ(out[i], expected) << stride << " bytes, result " << i << " of " << count;
-        }
-      }
-    }
+    check_integers(GetParam().nibbles, ones, 2 * stride, stride, random, [&](const std::byte* record) {
+      int sum = 0;
+      for (std::size_t b = 0; b < stride; ++b)
+        sum += 2 * (std::to_integer<int>(record[b] & std::byte{15}) + std::to_integer<int>(record[b] >> 4));
+      return (3.0F + 0.5F) + (-2.0F * 0.5F) * static_cast<float>(sum - 7);
+    });
   }
 }
 
 TEST_P(KernelReads, PackedRecordsEndWithTheirLastLine) {
   for (const PackedCase& which : packed_cases) {
+    SCOPED_TRACE(which.name);
     RandomStream random(1, 3);
     for (std::size_t dim = 1; dim <= most_dim; dim += dim < 130 ? 1 : 17) {
       const Array<std::int8_t> query = draw_byte_query(random, dim);
-      const std::int8_t* const guarded_query = queries_.place(query.span());
-      for (std::size_t count = 0; count <= most_records; ++count) {
-        const std::size_t stride = which.bytes(dim);
-        std::byte* const base = records_.last(count * stride);
-        std::generate(base, base + count * stride,
-                      [&] { return static_cast<std::byte>(random.next_below(256)); });
-        std::vector<float> factors(2 * count, 0.5F);
-        const float* const guarded_factors = factors_.place(std::span<const float>(factors));
-        const std::vector<std::uint32_t> ids = ids_of(count);
-        const std::uint32_t* const guarded_ids = ids_.place(std::span(ids));
-        float* const out = reinterpret_cast<float*>(results_.last(count * sizeof(float)));
-        for (const std::uint32_t* use : {guarded_ids, static_cast<const std::uint32_t*>(nullptr)}) {
-          (GetParam().*which.kernel)(guarded_query, dim, {base, stride, use}, guarded_factors, 7, -2.0F, 3.0F,
-                                     1.0F, count, out);
-          for (std::size_t i = 0; i < count; ++i) {
-            const std::byte* const record = base + (use == nullptr ? i : ids[i]) * stride;
-            ASSERT_EQ(out[i], expected_bytes(query.span(), which.doubled(record, dim), 0.5F, 0.5F, 7, -2.0F,
-                                             3.0F, 1.0F))
-                << which.name << ", dim " << dim << ", result " << i << " of " << count;
-          }
-        }
-      }
+      check_integers(GetParam().*which.kernel, query.span(), dim, which.bytes(dim), random,
+                     [&](const std::byte* record) {
+                       return expected_bytes(query.span(), which.doubled(record, dim), 0.5F, 0.5F, 7, -2.0F,
+                                             3.0F, 1.0F);
+                     });
     }
   }
 }
