@@ -13,14 +13,14 @@ constexpr float largest_centroid = 0x1.0p54F;
 
 class Lloyd {
  public:
-  Lloyd(const float* points, std::size_t rows, std::size_t dims, std::size_t count, Clusters& clusters)
+  Lloyd(const float* points, std::size_t rows, std::size_t dims, std::size_t count, std::size_t most_used,
+        Clusters& clusters)
       : points_(points),
         rows_(rows),
         dims_(dims),
         count_(count),
-        used_(std::min(rows, count)),
+        used_(std::min({rows, count, most_used})),
         clusters_(clusters),
-        start_(count),
         sums_(count * dims),
         sizes_(count),
         next_(rows) {}
@@ -38,16 +38,7 @@ class Lloyd {
 
   // Whether a point changed its centroid.
   bool assign() {
-    const float* columns = clusters_.columns.data();
-    std::fill_n(start_.data(), count_, 0.0F);
-    for (std::size_t j = 0; j < dims_; ++j) {
-      for (std::size_t c = 0; c < count_; ++c) {
-        const float x = columns[j * count_ + c];
-        start_[c] += 0.5F * x * x;
-      }
-    }
-    product_kernels().nearest_by_product(points_, dims_, rows_, columns, dims_, count_, start_.data(),
-                                         next_.data());
+    nearest_centroids(points_, rows_, dims_, count_, clusters_.columns, next_.data());
     const bool changed = next_ != clusters_.ids;
     std::swap(next_, clusters_.ids);
     next_.resize(rows_);
@@ -116,7 +107,6 @@ class Lloyd {
   std::size_t count_;
   std::size_t used_;  // centroids that may have points of their own
   Clusters& clusters_;
-  std::vector<float> start_;  // half the squared length of each centroid
   std::vector<double> sums_;
   std::vector<std::uint32_t> sizes_;
   std::vector<std::uint32_t> next_;
@@ -124,9 +114,34 @@ class Lloyd {
 
 }  // namespace
 
+std::vector<std::size_t> spread_rows(std::size_t rows, std::size_t wanted, std::uint64_t seed,
+                                     std::uint64_t stream) {
+  const std::size_t count = std::min(rows, wanted);
+  RandomStream random(seed, stream);
+  std::vector<std::size_t> chosen(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t first = i * rows / count;
+    chosen[i] = first + random.next_below((i + 1) * rows / count - first);
+  }
+  return chosen;
+}
+
+void nearest_centroids(const float* points, std::size_t rows, std::size_t dims, std::size_t count,
+                       const Array<float>& columns, std::uint32_t* ids) {
+  std::vector<float> start(count);  // half the squared length of each centroid
+  for (std::size_t j = 0; j < dims; ++j) {
+    for (std::size_t c = 0; c < count; ++c) {
+      const float x = columns[j * count + c];
+      start[c] += 0.5F * x * x;
+    }
+  }
+  product_kernels().nearest_by_product(points, dims, rows, columns.data(), dims, count, start.data(), ids);
+}
+
 void improve_clusters(const float* points, std::size_t rows, std::size_t dims, std::size_t count,
-                      std::size_t iterations, std::uint64_t seed, std::uint64_t stream, Clusters& clusters) {
-  Lloyd lloyd(points, rows, dims, count, clusters);
+                      std::size_t iterations, std::uint64_t seed, std::uint64_t stream, Clusters& clusters,
+                      std::size_t most_used) {
+  Lloyd lloyd(points, rows, dims, count, most_used, clusters);
   if (clusters.columns.size() != dims * count) lloyd.begin_with_points(seed, stream);
   if (rows == 0) return;
   clusters.ids.clear();

@@ -39,20 +39,8 @@ struct PaddedRows {
   Array<float> values;
 };
 
-// `wanted` of `rows` numbers, ascending: one from each of as many equal runs.
-std::vector<std::size_t> spread_rows(std::size_t rows, std::size_t wanted, std::uint64_t seed) {
-  const std::size_t count = std::min(rows, wanted);
-  RandomStream random(seed, rows_stream);
-  std::vector<std::size_t> chosen(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t first = i * rows / count;
-    chosen[i] = first + random.next_below((i + 1) * rows / count - first);
-  }
-  return chosen;
-}
-
 PaddedRows training_rows(MatrixView<const float> documents, bool normalised, std::uint64_t seed) {
-  const std::vector<std::size_t> chosen = spread_rows(documents.rows(), most_rows, seed);
+  const std::vector<std::size_t> chosen = spread_rows(documents.rows(), most_rows, seed, rows_stream);
   const std::size_t dim = documents.cols();
   PaddedRows rows(chosen.size(), dim);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
