@@ -9,13 +9,9 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/core/sums.hpp"
-#include "vicinal/index/ranking.hpp"
 
 namespace vicinal {
 namespace {
-
-// Results held at one time, which bounds the memory of a large batch with a large k.
-constexpr std::size_t most_found = std::size_t{1} << 22;
 
 // The scale that fits a vector's codes best makes what they stand for shorter than the vector, i4 by a hundredth, and inner products
 // smaller. Among codes of one kind that is the same for all; beside more exact ones it is a handicap. So the scales of i8 and i4
@@ -110,114 +106,60 @@ std::vector<Array<std::uint32_t>> tier_rows(std::span<const TierOptions> tiers, 
 }
 
 Tiered::Tiered(std::vector<Tier> tiers) {
-  for (const Tier& tier : tiers) size_ += tier.rows.size();
-  std::vector<bool> seen(size_);
+  std::vector<Array<std::uint32_t>> rows;
   for (Tier& tier : tiers) {
-    const std::span<const std::uint32_t> rows = std::as_const(tier.rows).span();
-    if (tier.codes.size() != rows.size())
-      throw InvalidArgument(fmt::format("a tier of {} rows has codes of {}", rows.size(), tier.codes.size()));
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (rows[i] >= size_ || seen[rows[i]] || (i > 0 && rows[i] < rows[i - 1]))
-        throw InvalidArgument(
-            fmt::format("row {} of a tier is there twice, beyond the end or not in order", rows[i]));
-      seen[rows[i]] = true;
+    if (tier.codes.size() != tier.rows.size()) {
+      throw InvalidArgument(
+          fmt::format("a tier of {} rows has codes of {}", tier.rows.size(), tier.codes.size()));
     }
-    tiers_.push_back({std::move(tier.rows), rows.empty() ? Flat() : Flat(std::move(tier.codes))});
+    flats_.push_back(tier.rows.empty() ? Flat() : Flat(std::move(tier.codes)));
+    rows.push_back(std::move(tier.rows));
   }
-  for (const Part& tier : tiers_) {
-    if (!tier.rows.empty() && (tier.flat.dim() != dim() || tier.flat.metric() != metric()))
+  partition_ = RowPartition(std::move(rows));
+  for (const Flat& flat : flats_) {
+    if (flat.size() > 0 && (flat.dim() != dim() || flat.metric() != metric()))
       throw InvalidArgument("the tiers' codes are of different dimensions or metrics");
   }
 }
 
 const Codec& Tiered::any_codec() const {
-  return std::ranges::find_if(tiers_, [](const Part& tier) { return !tier.rows.empty(); })
-      ->flat.codes()
-      .codec();
+  return std::ranges::find_if(flats_, [](const Flat& flat) { return flat.size() > 0; })->codes().codec();
 }
 
 std::size_t Tiered::memory_bytes() const {
-  std::size_t bytes = 0;
-  for (const Part& tier : tiers_) bytes += tier.rows.bytes() + tier.flat.memory_bytes();
+  std::size_t bytes = partition_.memory_bytes();
+  for (const Flat& flat : flats_) bytes += flat.memory_bytes();
   return bytes;
 }
 
 void Tiered::decode(std::uint32_t row, std::span<float> out) const {
-  for (const Part& tier : tiers_) {
-    const std::span<const std::uint32_t> rows = tier.rows.span();
-    const auto found = std::ranges::lower_bound(rows, row);
-    if (found == rows.end() || *found != row) continue;
-    tier.flat.codes().decode(static_cast<std::size_t>(found - rows.begin()), out);
-    return;
-  }
-}
-
-// The nearest of one tier, by row number. Slots ascend with rows, so that what is in order by slot is in order by row.
-void Tiered::search_tier(const Part& tier, const VectorBatch& queries, NeighborsView out,
-                         const SearchControl& control) const {
-  const std::span<const std::uint32_t> rows = tier.rows.span();
-  SearchControl by_slot = control;
-  if (!control.filter.passes_all()) {
-    by_slot.filter = Filter::predicate(
-        [&control, rows](Id slot) { return control.filter(rows[static_cast<std::size_t>(slot)]); });
-  }
-  tier.flat.search(queries, out, {}, by_slot);
-  for (std::size_t q = 0; q < out.size(); ++q) {
-    for (Id& id : out.ids[q].first(out.counts[q])) id = rows[static_cast<std::size_t>(id)];
-  }
+  const auto [tier, slot] = partition_.find(row);
+  codes(tier).decode(slot, out);
 }
 
 void Tiered::search(const VectorBatch& queries, NeighborsView out, const Params& /*params*/,
                     const SearchControl& control) const {
-  const std::size_t k = std::min(out.k(), size_);
-  const std::size_t block = std::max<std::size_t>(1, most_found / (k * tiers_.size()));
-  SearchStats work;
-  std::vector<Ranked> merged;
-  for (std::size_t first = 0; first < queries.size(); first += block) {
-    const std::size_t count = std::min(block, queries.size() - first);
-    std::vector<Neighbors> found;
-    std::uint64_t budget = control.max_distances;
-    for (const Part& tier : tiers_) {
-      if (tier.rows.empty()) continue;
-      if (budget == 0) {
-        work.stop = std::max(work.stop, StopReason::budget);
-        break;
-      }
-      SearchControl of_tier = control;
-      of_tier.stats = &work;
-      of_tier.max_distances = budget;
-      budget -= std::min<std::uint64_t>(budget, tier.rows.size());
-      found.emplace_back(count, std::min(k, tier.rows.size()));
-      search_tier(tier, queries.rows.rows_from(first, count), found.back().view(), of_tier);
-    }
-    for (std::size_t q = 0; q < count; ++q) {
-      merged.clear();
-      for (const Neighbors& tier : found) {
-        for (std::size_t i = 0; i < tier.counts()[q]; ++i)
-          merged.push_back({tier.distances()[q][i], tier.ids()[q][i]});
-      }
-      write_ranked(merged, out, first + q);
-    }
-  }
+  const auto search_tier = [&](std::size_t tier, NeighborsView found, const SearchControl& of_tier) {
+    flats_[tier].search(queries, found, {}, of_tier);
+  };
+  const SearchStats work = partition_.search(search_tier, out, control);
   if (control.stats == nullptr) return;
-  work.queries = queries.size();
   control.stats->add_work(work);
   std::string names;
-  for (const Part& tier : tiers_) {
-    if (!tier.rows.empty()) {
-      names += fmt::format("{}{} {}", names.empty() ? "" : ", ", to_string(tier.flat.codes().codec().kind()),
-                           tier.rows.size());
-    }
+  for (std::size_t t = 0; t < tiers(); ++t) {
+    if (rows(t).empty()) continue;
+    names +=
+        fmt::format("{}{} {}", names.empty() ? "" : ", ", to_string(codes(t).codec().kind()), rows(t).size());
   }
   control.stats->strategy = fmt::format("tiers({}) > {}", names, work.strategy);
 }
 
 void Tiered::save(ContainerWriter& writer, const std::string& prefix) const {
-  for (std::size_t t = 0; t < tiers_.size(); ++t) {
-    if (tiers_[t].rows.empty()) continue;
+  for (std::size_t t = 0; t < tiers(); ++t) {
+    if (rows(t).empty()) continue;
     const std::string name = fmt::format("{}/{}", prefix, t);
-    writer.add(name + "/rows", tiers_[t].rows.span());
-    tiers_[t].flat.codes().save(writer, name);
+    writer.add(name + "/rows", rows(t));
+    codes(t).save(writer, name);
   }
 }
 

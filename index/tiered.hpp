@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vicinal/index/flat.hpp"
+#include "vicinal/index/row_partition.hpp"
 #include "vicinal/index/spec.hpp"
 
 namespace vicinal {
@@ -37,15 +38,13 @@ class Tiered {
   /// Throws InvalidArgument unless the tiers' rows are 0, 1, ..., each once, and their codes agree in number, dimension and metric.
   explicit Tiered(std::vector<Tier> tiers);
 
-  [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] std::size_t dim() const { return size_ == 0 ? 0 : any_codec().input_dim(); }
-  [[nodiscard]] Metric metric() const { return size_ == 0 ? Metric::l2 : any_codec().metric(); }
+  [[nodiscard]] std::size_t size() const { return partition_.size(); }
+  [[nodiscard]] std::size_t dim() const { return size() == 0 ? 0 : any_codec().input_dim(); }
+  [[nodiscard]] Metric metric() const { return size() == 0 ? Metric::l2 : any_codec().metric(); }
   [[nodiscard]] std::size_t memory_bytes() const;
-  [[nodiscard]] std::size_t tiers() const { return tiers_.size(); }
-  [[nodiscard]] std::span<const std::uint32_t> rows(std::size_t tier) const {
-    return tiers_[tier].rows.span();
-  }
-  [[nodiscard]] const CodeStore& codes(std::size_t tier) const { return tiers_[tier].flat.codes(); }
+  [[nodiscard]] std::size_t tiers() const { return partition_.parts(); }
+  [[nodiscard]] std::span<const std::uint32_t> rows(std::size_t tier) const { return partition_.rows(tier); }
+  [[nodiscard]] const CodeStore& codes(std::size_t tier) const { return flats_[tier].codes(); }
   /// The vector that a row's codes stand for, dim() values.
   void decode(std::uint32_t row, std::span<float> out) const;
 
@@ -59,16 +58,10 @@ class Tiered {
   static Tiered load(const Container& file, const std::string& prefix, std::span<const std::size_t> sizes);
 
  private:
-  struct Part {
-    Array<std::uint32_t> rows;
-    Flat flat;
-  };
   [[nodiscard]] const Codec& any_codec() const;
-  void search_tier(const Part& tier, const VectorBatch& queries, NeighborsView out,
-                   const SearchControl& control) const;
 
-  std::vector<Part> tiers_;
-  std::size_t size_ = 0;
+  RowPartition partition_;
+  std::vector<Flat> flats_;  // one a tier, empty where the tier is
 };
 static_assert(Retriever<Tiered>);
 
