@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "vicinal/index/clustered.hpp"
+#include "vicinal/index/coded_rows.hpp"
 #include "vicinal/index/deduplicated.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
@@ -65,20 +67,6 @@ std::vector<std::uint32_t> order_of(std::span<const Id> ids, std::size_t rows) {
   return order;
 }
 
-Array<float> reordered(MatrixView<const float> base, std::span<const std::uint32_t> order,
-                       const BuildControl& control) {
-  constexpr std::size_t rows_per_task = 4096;
-  Array<float> copy(checked_product(base.rows(), base.cols(), "base"));
-  control.executor.for_each((order.size() + rows_per_task - 1) / rows_per_task,
-                            [&](std::size_t task, std::size_t) {
-                              const std::size_t end = std::min(order.size(), (task + 1) * rows_per_task);
-                              for (std::size_t row = task * rows_per_task; row < end; ++row) {
-                                std::ranges::copy(base[order[row]], copy.data() + row * base.cols());
-                              }
-                            });
-  return copy;
-}
-
 // Flat or graph, over vectors of few or all dimensions.
 AnyRetriever build_inner(const Spec& spec, const CodecOptions& options, Metric metric,
                          MatrixView<const float> base, std::span<const float> popularity,
@@ -111,42 +99,13 @@ std::vector<float> popularity_of(const DuplicateClasses& classes, std::span<cons
   return result;
 }
 
-// The codec's options and the rows that it codes, projected when the spec says so.
-struct CodedRows {
-  CodecOptions codec;
-  Metric metric;
-  MatrixView<const float> rows;
-  Array<float> projected = {};
-  std::optional<Projection> projection = {};
-};
-
-CodedRows coded_rows(const Spec& spec, Metric metric, MatrixView<const float> base,
-                     MatrixView<const float> queries, const BuildControl& control) {
-  if (spec.projection.kind == ProjectionKind::none) return {spec.codec, metric, base};
-  if (spec.projection.kind == ProjectionKind::query_pca && metric != Metric::l2 && queries.empty()) {
-    throw InvalidArgument(
-        fmt::format("qpca learns from sample queries, got none: give some as calibration queries (vicinal "
-                    "build --queries), {} or "
-                    "more, or take pca({})",
-                    5 * base.cols(), spec.projection.dim));
-  }
-  CodedRows coded{spec.codec, metric, {}};
-  coded.projection = Projection::train(spec.projection, metric, base, queries, control);
-  const Projection& projection = *coded.projection;
-  coded.metric = projection.inner_metric();
-  coded.codec.side_value = is_integer(coded.codec.kind) && projection.has_side_value();
-  const std::size_t columns = projection.out_dim() + (coded.codec.side_value ? 1 : 0);
-  coded.projected = Array<float>(checked_product(base.rows(), columns, "projected base"));
-  coded.rows = {coded.projected.data(), base.rows(), columns};
-  projection.project_documents(base, {coded.projected.data(), base.rows(), columns}, control);
-  return coded;
-}
-
 AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const float> base,
                              MatrixView<const float> queries, std::span<const float> popularity,
                              const BuildControl& control) {
   AnyRetriever retriever;
-  {
+  if (spec.clusters > 1) {
+    retriever = build_clustered(spec, metric, base, control);
+  } else {
     CodedRows coded = coded_rows(spec, metric, base, queries, control);
     retriever = build_inner(spec, coded.codec, coded.metric, coded.rows, popularity, control);
     if (coded.projection) retriever = QueryMapped(std::move(retriever), std::move(*coded.projection));
@@ -162,9 +121,7 @@ AnyRetriever build_retriever(const Spec& spec, Metric metric, MatrixView<const f
 DuplicateClasses find_duplicates(const Spec& spec, Metric metric, MatrixView<const float> base,
                                  MatrixView<const float> queries, const BuildControl& control) {
   if (spec.dedup == Deduplication::rows) return equal_rows(base, control);
-  const CodedRows coded = coded_rows(spec, metric, base, queries, control);
-  const Codec codec = Codec::train(coded.codec, coded.metric, coded.rows, control);
-  return equal_codes(CodeStore::build(codec, coded.rows, {}, control), control);
+  return equal_codes(coded_rows(spec, metric, base, queries, control).encode(control), control);
 }
 
 std::optional<Calibration> calibrate_retriever(const AnyRetriever& retriever, MatrixView<const float> base,
@@ -220,7 +177,7 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
   const std::vector<std::uint32_t> order = order_of(options.ids, base.rows());
   Array<float> copy;
   if (!order.empty()) {
-    copy = reordered(base, order, control);
+    copy = copy_rows(base, order, control);
     base = {copy.data(), base.rows(), base.cols()};
   }
   if (!options.ids.empty()) {
@@ -351,6 +308,10 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
   const AnyRetriever& holder = mapped == nullptr ? distinct : mapped->inner();
   if (const auto* reranked = holder.get_if<Reranked>()) {
     for (std::size_t i = 0; i < rows.size(); ++i) reranked->decode(rows[i], out[i]);
+    return;
+  }
+  if (const auto* clustered = holder.get_if<Clustered>()) {
+    for (std::size_t i = 0; i < rows.size(); ++i) clustered->decode(rows[i], out[i]);
     return;
   }
   // Of the dimensions that are coded: a side value is no part of the vector.

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "vicinal/index/clustered.hpp"
 #include "vicinal/index/deduplicated.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
@@ -27,6 +28,7 @@ constexpr const char* rows_prefix = "rows";
 constexpr const char* projection_prefix = "projection";
 constexpr const char* dedup_prefix = "dedup";
 constexpr const char* tiers_prefix = "tiers";
+constexpr const char* clusters_prefix = "clusters";
 
 Spec spec_of(const IndexMetadata& metadata) {
   Spec spec;
@@ -50,14 +52,16 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
     return name.size() > prefix.size() && name.starts_with(prefix) && name[prefix.size()] == '/';
   };
   const char* const inner = std::holds_alternative<HnswOptions>(spec.index) ? hnsw_prefix
+                            : spec.clusters > 1                             ? clusters_prefix
                             : spec.tiers.empty()                            ? flat_prefix
                                                                             : tiers_prefix;
   for (const SectionInfo& section : file.sections()) {
-    const bool known =
-        section.name == metadata_section || (has_ids && section.name == ids_section) ||
-        starts_with(section.name, inner) || (spec.rerank && starts_with(section.name, rows_prefix)) ||
-        (spec.projection.kind != ProjectionKind::none && starts_with(section.name, projection_prefix)) ||
-        (spec.dedup != Deduplication::none && starts_with(section.name, dedup_prefix));
+    const bool known = section.name == metadata_section || (has_ids && section.name == ids_section) ||
+                       starts_with(section.name, inner) ||
+                       (spec.rerank && starts_with(section.name, rows_prefix)) ||
+                       (spec.projection.kind != ProjectionKind::none && spec.clusters == 1 &&
+                        starts_with(section.name, projection_prefix)) ||
+                       (spec.dedup != Deduplication::none && starts_with(section.name, dedup_prefix));
     if (!known)
       throw CorruptFile(
           fmt::format("section {} does not belong to an index of spec {}", section.name, to_string(spec)));
@@ -129,22 +133,46 @@ AnyRetriever load_inner(const Container& file, Spec& spec, const ExpectedCodes& 
   return Flat(std::move(codes));
 }
 
-AnyRetriever load_mapped(const Container& file, Spec& spec, const IndexMetadata& metadata) {
-  Projection projection = Projection::load(file, projection_prefix);
+// What codes of projected vectors must hold.
+ExpectedCodes expected_codes(const Projection& projection, const Spec& spec, std::uint64_t size) {
+  return {spec.codec, projection.inner_metric(), projection.out_dim(), size, projection.has_side_value()};
+}
+
+void require_projection(const Projection& projection, const Spec& spec, const IndexMetadata& metadata,
+                        std::string_view prefix) {
   if (projection.options() != spec.projection || projection.metric() != metadata.metric ||
       projection.in_dim() != metadata.dim) {
-    throw CorruptFile(fmt::format("sections {}/ hold another projection than section {} says",
-                                  projection_prefix, metadata_section));
+    throw CorruptFile(
+        fmt::format("sections {}/ hold another projection than section {} says", prefix, metadata_section));
   }
-  AnyRetriever inner = load_inner(file, spec,
-                                  {spec.codec, projection.inner_metric(), projection.out_dim(), metadata.size,
-                                   projection.has_side_value()});
+}
+
+AnyRetriever load_mapped(const Container& file, Spec& spec, const IndexMetadata& metadata) {
+  Projection projection = Projection::load(file, projection_prefix);
+  require_projection(projection, spec, metadata, projection_prefix);
+  AnyRetriever inner = load_inner(file, spec, expected_codes(projection, spec, metadata.size));
   return QueryMapped(std::move(inner), std::move(projection));
+}
+
+AnyRetriever load_clustered(const Container& file, const Spec& spec, const IndexMetadata& metadata) {
+  Clustered clustered = Clustered::load(file, clusters_prefix, spec.clusters);
+  if (clustered.size() != metadata.size) {
+    throw CorruptFile(fmt::format("sections {}/ hold {} rows, section {} says {}", clusters_prefix,
+                                  clustered.size(), metadata_section, metadata.size));
+  }
+  for (std::size_t c = 0; c < clustered.clusters(); ++c) {
+    const Projection& projection = clustered.projection(c);
+    require_projection(projection, spec, metadata, clusters_prefix);
+    require_codes(clustered.codes(c), expected_codes(projection, spec, clustered.rows(c).size()),
+                  clusters_prefix);
+  }
+  return clustered;
 }
 
 AnyRetriever load_retriever(const Container& file, Spec& spec, const IndexMetadata& metadata) {
   AnyRetriever retriever =
-      spec.projection.kind == ProjectionKind::none
+      spec.clusters > 1 ? load_clustered(file, spec, metadata)
+      : spec.projection.kind == ProjectionKind::none
           ? load_inner(file, spec, {spec.codec, metadata.metric, metadata.dim, metadata.size})
           : load_mapped(file, spec, metadata);
   if (!spec.rerank) return retriever;
@@ -186,6 +214,7 @@ void Index::save(const std::filesystem::path& path) const {
   if (const auto* hnsw = inner.get_if<Hnsw>()) hnsw->save(writer, hnsw_prefix);
   if (const auto* flat = inner.get_if<Flat>()) flat->codes().save(writer, flat_prefix);
   if (const auto* tiered = inner.get_if<Tiered>()) tiered->save(writer, tiers_prefix);
+  if (const auto* clustered = inner.get_if<Clustered>()) clustered->save(writer, clusters_prefix);
   if (reranked != nullptr) reranked->rows().save(writer, rows_prefix);
   writer.write(path);
 }

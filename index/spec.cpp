@@ -10,6 +10,7 @@
 #include "vicinal/index/spec_tiers.hpp"
 #include "vicinal/index/spec_tokens.hpp"
 #include "vicinal/quant/product_shape.hpp"
+#include "vicinal/quant/row_clusters.hpp"
 #include "vicinal/quant/two_level_store.hpp"
 
 namespace vicinal {
@@ -26,6 +27,21 @@ void parse_dedup(Arguments& arguments, Spec& spec) {
   arguments.require_all_used("nothing, or codes");
 }
 
+// Groups of rows with a projection each.
+void set_clusters(const Arguments& arguments, const Token& given, Spec& spec) {
+  spec.clusters = arguments.read_count(given, "clusters", 1, most_row_clusters);
+  if (spec.clusters == 1) return;
+  if (spec.projection.whiten)
+    arguments.fail(given,
+                   "whitened clusters have a metric each, so their distances cannot be compared: "
+                   "expected whiten=off or one cluster");
+  if (spec.dedup == Deduplication::codes)
+    arguments.fail_at_name(fmt::format(
+        "with {} clusters a code says nothing without its cluster, so dedup(codes) has none to compare: take "
+        "dedup",
+        spec.clusters));
+}
+
 template <ProjectionKind kind>
 void parse_projection(Arguments& arguments, Spec& spec) {
   constexpr std::size_t most = 65'536;
@@ -34,12 +50,14 @@ void parse_projection(Arguments& arguments, Spec& spec) {
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "dim is given twice");
   spec.projection.kind = kind;
   if (kind == ProjectionKind::pca) spec.projection.whiten = arguments.read_switch("whiten", false);
+  const Token* clusters = kind == ProjectionKind::pca ? arguments.find({"clusters"}) : nullptr;
   arguments.require_all_used("the dimensions to keep, such as 192");
   const Token* dim = keyed != nullptr ? keyed : bare;
   if (dim == nullptr) {
     arguments.fail_at_name(fmt::format("{0} lacks the dimensions to keep, as in {0}(192)", to_string(kind)));
   }
   spec.projection.dim = arguments.read_count(*dim, "dim", 1, most);
+  if (clusters != nullptr) set_clusters(arguments, *clusters, spec);
 }
 
 template <CodecKind kind>
@@ -104,6 +122,12 @@ void parse_flat(Arguments& arguments, Spec& spec) {
 void parse_hnsw(Arguments& arguments, Spec& spec) {
   if (!spec.tiers.empty())
     arguments.fail_at_name("tiers are searched by flat, a graph over rows of several codecs is not there");
+  if (spec.clusters > 1) {
+    arguments.fail_at_name(fmt::format(
+        "pca with {} clusters is searched by flat, got hnsw: its codes are of {} spaces, over which "
+        "there is no graph",
+        spec.clusters, spec.clusters));
+  }
   HnswOptions options;
   const Token* m = arguments.find({"m"});
   const Token* efc = arguments.find({"efc", "ef_construction"});

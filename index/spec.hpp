@@ -56,7 +56,9 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 ///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
 ///
 /// dedup   none (default) | dedup: of equal vectors one is kept, with the list of their ids | dedup(codes): of equal codes
-/// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off) | qpca(<dim>), <dim> also written dim=<dim>: Projection
+/// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off, clusters=1..256) | qpca(<dim>), <dim> also written
+///         dim=<dim>: Projection. With several clusters rows are grouped by k-means, each group has a projection and codes of its own:
+///         Clustered; with flat only, not whitened
 /// codec   f32 (default) | f16 | bf16 | i8(rotate=on|off, centre=on|off) | i4, b2 and b1(the same)
 ///         | e4m3(norm=on|off) | e5m2 and e3m4(the same)
 ///         | pq(<m>, bits=8|4) | opq(the same), <m> sub-spaces as a number or as d/<divisor> of the dimensions coded, rounded up,
@@ -73,6 +75,7 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 struct Spec {
   Deduplication dedup = Deduplication::none;
   ProjectionOptions projection;
+  std::size_t clusters = 1;  ///< of rows, with a projection each; above 1 for pca alone
   CodecOptions codec;
   std::vector<TierOptions> tiers = {};  ///< in place of the codec, which is f32 then; at least two, or none
   std::variant<FlatOptions, HnswOptions> index;

@@ -62,10 +62,12 @@ std::string_view dedup_string(Deduplication dedup) {
   return "";
 }
 
-std::string projection_string(const ProjectionOptions& projection) {
+std::string projection_string(const Spec& spec) {
+  const ProjectionOptions& projection = spec.projection;
   if (projection.kind == ProjectionKind::none) return {};
-  return fmt::format("{}({}{}) | ", to_string(projection.kind), projection.dim,
-                     projection.whiten ? ", whiten=on" : "");
+  return fmt::format("{}({}{}{}) | ", to_string(projection.kind), projection.dim,
+                     projection.whiten ? ", whiten=on" : "",
+                     spec.clusters > 1 ? fmt::format(", clusters={}", spec.clusters) : "");
 }
 
 std::string index_string(const std::variant<FlatOptions, HnswOptions>& index) {
@@ -144,7 +146,7 @@ double graph_bytes(const HnswOptions& hnsw) {
 }  // namespace
 
 std::string to_string(const Spec& spec) {
-  std::string text = std::string(dedup_string(spec.dedup)) + projection_string(spec.projection) +
+  std::string text = std::string(dedup_string(spec.dedup)) + projection_string(spec) +
                      (spec.tiers.empty() ? codec_string(spec.codec) : tiers_string(spec.tiers)) + " | " +
                      index_string(spec.index);
   if (spec.rerank)
@@ -176,8 +178,18 @@ std::string explain(const Spec& spec, std::size_t dim) {
                      projection.whiten ? "every direction is scaled to variance 1, which is another metric"
                                        : "distances are estimated as they are");
     }
-    if (projection.kind != ProjectionKind::truncate)
-      fmt::format_to(out, "        {} bytes an index for its matrix\n", projection_bytes(projection, dim));
+    if (spec.clusters > 1) {
+      fmt::format_to(
+          out,
+          "        clusters={}: rows in groups of near ones, each with such directions and codes of "
+          "its own; {} bytes a vector for its row number\n",
+          spec.clusters, sizeof(std::uint32_t));
+    }
+    if (projection.kind != ProjectionKind::truncate) {
+      fmt::format_to(out, "        {} bytes an index for its {}\n",
+                     spec.clusters * projection_bytes(projection, dim),
+                     spec.clusters > 1 ? "matrices" : "matrix");
+    }
   }
   auto total = static_cast<double>(record_bytes(spec.codec, kept));
   if (spec.tiers.empty()) {
@@ -193,6 +205,7 @@ std::string explain(const Spec& spec, std::size_t dim) {
                      meaning(tier.kind), record_bytes({.kind = tier.kind}, kept));
     }
   }
+  if (spec.clusters > 1) total += sizeof(std::uint32_t);
   if (is_integer(spec.codec.kind)) {
     fmt::format_to(out, "        rotate={}: {}\n", spec.codec.rotate ? "on" : "off",
                    spec.codec.rotate ? "a random rotation spreads every vector evenly over its bytes"
@@ -208,7 +221,7 @@ std::string explain(const Spec& spec, std::size_t dim) {
                        ? fmt::format("{}", kept / shape.parts)
                        : fmt::format("{} or {}", kept / shape.parts, kept / shape.parts + 1),
                    shape.rotated ? ", after a learnt rotation" : "");
-    fmt::format_to(out, "        {} bytes an index for {}\n", shape.table_bytes(),
+    fmt::format_to(out, "        {} bytes an index for {}\n", spec.clusters * shape.table_bytes(),
                    shape.rotated ? "centroids and rotation" : "centroids");
   }
   if (is_float8(spec.codec.kind)) {

@@ -44,6 +44,12 @@ void parse_tiers(Arguments& arguments, Spec& spec) {
   if (spec.dedup == Deduplication::codes)
     arguments.fail_at_name(
         "tiers code a vector by its popularity, so dedup(codes) has no codes to compare: take dedup");
+  if (spec.clusters > 1) {
+    arguments.fail_at_name(
+        fmt::format("pca with {} clusters has one codec for all rows, got tiers: take pca "
+                    "without clusters or one codec",
+                    spec.clusters));
+  }
   const std::span<const Argument> given = arguments.take_all();
   double sum = 0;
   for (const Argument& argument : given) {

@@ -74,6 +74,8 @@ constexpr Golden files[] = {
     {"1-dedup-i8-hnsw", "dedup | i8 | hnsw(m=4, efc=20)", Metric::ip, true},
     {"1-dedup-codes-b1", "dedup(codes) | b1 | flat | rerank(f16, 10x)", Metric::l2, false},
     {"1-tiers", "tiers(f16=0.1, i8=0.3, i4) | flat", Metric::ip, true},
+    {"1-clusters-i4", "pca(9, clusters=5) | i4 | flat", Metric::ip, true},
+    {"1-clusters-f16-l2", "pca(6, clusters=3) | f16 | flat | rerank(f32, 3x)", Metric::l2, false},
     {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
 };
 

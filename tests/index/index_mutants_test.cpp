@@ -81,6 +81,8 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"dedup | f16 | hnsw(m=4, efc=20)", Metric::ip, 50, 5, true, {}},
       {"dedup(codes) | b1 | flat | rerank(f16, 10x)", Metric::l2, 40, 4, false, {}},
       {"tiers(f16=0.1, i8=0.3, b1) | flat", Metric::cosine, 40, 6, true, {}},
+      {"pca(3, clusters=4) | i4 | flat", Metric::ip, 40, 6, false, {}},
+      {"pca(2, clusters=3) | f16 | flat | rerank(f32, 3x)", Metric::l2, 20, 5, true, {}},
       {"i4 | flat | rerank(i8, 3x)", Metric::cosine, 30, 6, false, {}},
   };
   for (Original& original : originals) {

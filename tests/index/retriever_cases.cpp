@@ -104,6 +104,9 @@ std::vector<RetrieverCase> own_retriever_cases() {
   cases.back().tolerance = 1e-2;
   cases.push_back(index_case("halves_and_residual", "i4 | flat | rerank(+i8, 5x)", true));
   cases.push_back(index_case("tiers", "tiers(f32=0.3, f16) | flat", true));
+  cases.push_back(index_case("clusters", "pca(20, clusters=7) | f32 | flat", true));
+  cases.push_back(
+      index_case("clusters_reranked", "pca(8, clusters=4) | i8 | flat | rerank(f16, 20x)", false));
   cases.push_back(index_case("dedup", "dedup | f32 | hnsw(m=12, efc=80)", true));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));

@@ -79,6 +79,10 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("truncate(dim=64)")), "truncate(64) | f32 | flat");
   EXPECT_EQ(to_string(parse_spec("pca(whiten=on, dim=8)")), "pca(8, whiten=on) | f32 | flat");
   EXPECT_EQ(to_string(parse_spec("pca(8, whiten=off)|f16")), "pca(8) | f16 | flat");
+  EXPECT_EQ(to_string(parse_spec("pca(clusters=16, dim=96)|i4")), "pca(96, clusters=16) | i4 | flat");
+  EXPECT_EQ(to_string(parse_spec("pca(96, clusters=1)|i4|hnsw")), "pca(96) | i4 | hnsw(m=32, efc=200)");
+  EXPECT_EQ(to_string(parse_spec("dedup|pca(8, clusters=256)|rerank")),
+            "dedup | pca(8, clusters=256) | f32 | flat | rerank(f16, 3x)");
   EXPECT_EQ(to_string(parse_spec("qpca(65536)|flat")), "qpca(65536) | f32 | flat");
   EXPECT_EQ(to_string(parse_spec("pq(96)")), "pq(96) | flat");
   EXPECT_EQ(to_string(parse_spec("pq(d/4)|hnsw")), "pq(d/4) | hnsw(m=32, efc=200)");
@@ -110,6 +114,9 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
     spec.projection.dim = *rc::gen::inRange<std::size_t>(1, 65'537);
     spec.projection.whiten = spec.projection.kind == ProjectionKind::pca && *rc::gen::arbitrary<bool>();
   }
+  if (spec.projection.kind == ProjectionKind::pca && !spec.projection.whiten &&
+      spec.dedup != Deduplication::codes && *rc::gen::arbitrary<bool>())
+    spec.clusters = *rc::gen::inRange<std::size_t>(1, 257);
   spec.codec.kind = *rc::gen::element(CodecKind::f32, CodecKind::f16, CodecKind::bf16, CodecKind::i8,
                                       CodecKind::i4, CodecKind::b1, CodecKind::b2, CodecKind::e4m3,
                                       CodecKind::e5m2, CodecKind::e3m4, CodecKind::pq8, CodecKind::pq4);
@@ -125,12 +132,13 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
     spec.codec.rotate = *rc::gen::arbitrary<bool>();
     spec.codec.centre = *rc::gen::arbitrary<bool>();
   }
-  if (spec.codec == CodecOptions{} && spec.dedup != Deduplication::codes && *rc::gen::arbitrary<bool>()) {
+  if (spec.codec == CodecOptions{} && spec.clusters == 1 && spec.dedup != Deduplication::codes &&
+      *rc::gen::arbitrary<bool>()) {
     for (const CodecKind kind : {CodecKind::f16, CodecKind::i8})
       spec.tiers.push_back({kind, 0.1 + 0.3 * (*rc::gen::inRange(1, 1'000'000)) / 1e6});
     spec.tiers.push_back({CodecKind::b1, 0});
   }
-  if (spec.tiers.empty() && *rc::gen::arbitrary<bool>()) {
+  if (spec.tiers.empty() && spec.clusters == 1 && *rc::gen::arbitrary<bool>()) {
     HnswOptions hnsw;
     hnsw.m = *rc::gen::inRange<std::size_t>(4, 129);
     hnsw.ef_construction = *rc::gen::inRange<std::size_t>(hnsw.m, 4097);
@@ -154,9 +162,9 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
 // Whatever the characters, the answer is a spec or a SpecError that points into the string.
 RC_GTEST_PROP(Spec, NeverFailsOtherwise, ()) {
   const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
-      "pca", "dim", "whiten", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ", "m", "efc",
-      "3x", "on", "dedup", "codes", "tiers", "0.5", "32", "pq", "opq", "d/4", "d/", "/", "bits", "4", "+i8",
-      "b1+i4", "\xC3\xA9", "\x01", "x"));
+      "pca", "dim", "whiten", "clusters", "i8", "f16", "hnsw", "flat", "rerank", "(", ")", ",", "=", "|", " ",
+      "m", "efc", "3x", "on", "dedup", "codes", "tiers", "0.5", "32", "pq", "opq", "d/4", "d/", "/", "bits",
+      "4", "+i8", "b1+i4", "\xC3\xA9", "\x01", "x"));
   std::string text;
   for (const std::string& piece : pieces) text += piece;
   try {
@@ -266,6 +274,18 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"pca(8, 9)", 7, "pca takes the dimensions to keep"},
         Wrong{"pca(all)", 4, "pca takes the dimensions to keep, such as 192, got 'all'"},
         Wrong{"pca(8, whiten=1)", 14, "whiten is on or off, got '1'"},
+        Wrong{"pca(8, clusters=0)", 16, "clusters must be 1 to 256, got 0"},
+        Wrong{"pca(8, clusters=257)", 16, "clusters must be 1 to 256, got 257"},
+        Wrong{"pca(8, clusters=x)", 16, "clusters is a whole number of 1 to 256, got 'x'"},
+        Wrong{"pca(clusters=8)", 0, "pca lacks the dimensions to keep"},
+        Wrong{"pca(8, clusters=4, whiten=on)", 16, "expected whiten=off or one cluster"},
+        Wrong{"qpca(8, clusters=4)", 8, "qpca has no key 'clusters', it has dim"},
+        Wrong{"truncate(8, clusters=4)", 12, "truncate has no key 'clusters', it has dim"},
+        Wrong{"pca(8, clusters=4) | i4 | hnsw", 26, "pca with 4 clusters is searched by flat, got hnsw"},
+        Wrong{"pca(8, clusters=4) | tiers(f16=0.1, i4)", 21, "one codec for all rows, got tiers"},
+        Wrong{"dedup(codes) | pca(8, clusters=4)", 15, "dedup(codes) has none to compare: take dedup"},
+        Wrong{"pca(8, clusters=4) | i8 | flat | rerank(+i8)", 40,
+              "pca keeps 8: take rerank(i8) without the +"},
         Wrong{"truncate(8, whiten=on)", 12, "truncate has no key 'whiten', it has dim"},
         Wrong{"pq", 0, "pq lacks the number of sub-spaces, as in pq(96) or pq(d/4)"},
         Wrong{"opq(bits=4)", 0, "opq lacks the number of sub-spaces, as in opq(96) or opq(d/4)"},
@@ -371,6 +391,15 @@ TEST(SpecExplain, CountsTheDimensionsThatAProjectionKeeps) {
   EXPECT_THAT(text, HasSubstr("f16: 16-bit floats (IEEE binary16); 200 bytes a vector"));
   EXPECT_THAT(text, HasSubstr("total   about 272 bytes a vector of 100 dimensions"));
   EXPECT_THROW((void)explain(parse_spec("pca(64) | i8"), 63), InvalidArgument);
+}
+
+TEST(SpecExplain, CountsTheMatricesOfClusters) {
+  const std::string text = explain(parse_spec("pca(64, clusters=3) | i8 | flat"), 100);
+  EXPECT_THAT(text, HasSubstr("clusters=3: rows in groups of near ones"));
+  EXPECT_THAT(text, HasSubstr("80400 bytes an index for its matrices"));  // 3 (4 (100 + 64 x 100) + 8 x 100)
+  EXPECT_THAT(text, HasSubstr("total   about 76 bytes a vector of 100 dimensions"));  // 72 and a row number
+  EXPECT_THAT(explain(parse_spec("pca(50, clusters=3) | pq(25)"), 100),
+              HasSubstr("153600 bytes an index for centroids\n"));  // 3 x 50 x 256 x 4
 }
 
 }  // namespace
