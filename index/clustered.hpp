@@ -13,7 +13,7 @@
 namespace vicinal {
 
 /// Rows in clusters, each with a projection and codes of its own, which fit the few dimensions in which near rows differ better than one
-/// projection of all rows (MagSVD: Zhang et al., "Experimental Analysis of Large-scale Learnable Vector Storage Compression", VLDB 2023).
+/// projection of all rows (MagSVD: Zhang et al., "Experimental Analysis of Large-scale Learnable Vector Storage Compression", VLDB 2024).
 /// A query is mapped for every cluster and compared with every row; the answers are merged by (distance, row), since all estimate the
 /// same metric. Immutable; copies share everything.
 class Clustered {

@@ -18,7 +18,8 @@ struct TableRange {
   float most;
 };
 
-/// `columns` holds the centroids of one sub-space: row j has component j of each of `centroids` (16 or 256) centroids.
+/// `columns` holds the centroids of one sub-space: row j has component j of each of `centroids` centroids, 16 or 256; those that find
+/// the nearest take any multiple of 32 up to 256 as well.
 struct ProductKernels {
   /// ids[i] = the centroid nearest to point i (points + i * stride, `dims` values), the lowest of equally near ones.
   using NearestKernel = void (*)(const float* points, std::size_t stride, std::size_t count,

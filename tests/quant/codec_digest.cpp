@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vicinal/quant/projection.hpp"
+#include "vicinal/quant/row_clusters.hpp"
 #include "vicinal/quant/two_level_store.hpp"
 #include "codec_cases.hpp"
 #include "sample_vectors.hpp"
@@ -118,7 +119,16 @@ void print_projection(const ProjectionOptions& options, Metric metric, std::size
               hash_of(projection.spectrum()), hash_of(std::span<const float>(mapped)));
 }
 
+void print_clusters(std::size_t count, std::size_t dim) {
+  const SampleVectors vectors = clustered_vectors(1500, dim, 4);
+  const std::vector<std::uint32_t> ids = cluster_rows(vectors.view(), dim % 2 == 0, count, 1);
+  std::printf("%zu clusters dim %zu: %016llx\n", count, dim, hash_of(std::span(ids)));
+}
+
 void print_projections() {
+  for (const std::size_t count : {2UL, 16UL, 40UL, 200UL}) {
+    for (const std::size_t dim : {5UL, 100UL}) print_clusters(count, dim);
+  }
   for (const Metric metric : {Metric::l2, Metric::ip, Metric::cosine}) {
     for (const std::size_t dim : {1UL, 5UL, 33UL, 200UL}) {
       for (const ProjectionKind kind :

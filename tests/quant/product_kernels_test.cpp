@@ -40,7 +40,7 @@ TEST(ProductKernels, AreThoseOfEverySet) {
 TEST_P(ProductKernelSet, FindTheNearestCentroid) {
   RandomStream random(1, 1);
   const auto draw = [&] { return static_cast<float>(random.next_below(9)) - 4.0F; };
-  for (const std::size_t centroids : {16UL, 256UL}) {
+  for (const std::size_t centroids : {16UL, 32UL, 96UL, 256UL}) {
     for (const std::size_t dims : {1UL, 2UL, 3UL, 8UL}) {
       std::vector<float> columns(dims * centroids);
       std::ranges::generate(columns, draw);
