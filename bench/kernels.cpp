@@ -215,14 +215,14 @@ struct Row {
     return !by_tables() || (set.bit_tables != nullptr && !by_id);
   }
   // Of a set's own.
-  [[nodiscard]] Array<std::byte> tables(const Kernels& set, const Query& query) const {
+  [[nodiscard]] Array<std::int8_t> tables(const Kernels& set, const Query& query) const {
     if (!by_tables()) return {};
-    Array<std::byte> made((dim + 63) / 64 * Kernels::bit_table_bytes);
+    Array<std::int8_t> made((dim + 63) / 64 * Kernels::bit_table_bytes);
     set.make_bit_tables(query.bytes.data(), dim, made.data());
     return made;
   }
   // Scores `count` records from `first` on, or by ids.
-  void run(const Kernels& set, const Query& query, const Array<std::byte>& tables, std::size_t first,
+  void run(const Kernels& set, const Query& query, const Array<std::int8_t>& tables, std::size_t first,
            const std::uint32_t* ids, std::size_t count, float* out) const {
     const Data& data = Data::instance();
     const Records where{data.records.data() + first * stride(), stride(), ids};
@@ -231,8 +231,9 @@ struct Row {
     } else if (kernel != nullptr) {
       (set.*kernel->kernel)(query.floats.data(), dim, where, count, out);
     } else if (!tables.empty()) {
-      set.bit_tables(tables.data(), dim, where.base, where.stride, data.factors.data() + 2 * first, 1000,
-                     -2.0F, 1.0F, 1.0F, count, out);
+      const ByteQuery one{tables.data(), 1000, -2.0F, 1.0F, 1.0F};
+      set.bit_tables({&one, 1}, dim, where.base, where.stride, data.factors.data() + 2 * first, count, out,
+                     count);
     } else {
       (set.*integer->kernel)(query.bytes.data(), dim, where, data.factors.data() + 2 * first, 1000, -2.0F,
                              1.0F, 1.0F, count, out);
@@ -259,7 +260,7 @@ void time_kernel(benchmark::State& state, const Row& row, const Kernels& set) {
     state.SkipWithError("differs from the scalar kernels");
     return;
   }
-  const Array<std::byte> tables = row.tables(set, query);
+  const Array<std::int8_t> tables = row.tables(set, query);
   const double most =
       row.place == Place::dram ? roofline(row.by_id ? row.stride() : 0).bytes_per_second : 0.0;
   const std::size_t end = (row.by_id ? id_count : row.records()) / batch * batch;

@@ -24,9 +24,9 @@ class GroupScan {
       : codes_(codes), prepared_(count), top_(count) {
     for (std::size_t q = 0; q < count; ++q) {
       codes.codec().prepare_query(queries.rows[first + q], prepared_[q]);
+      codes.codec().prepare_scan(prepared_[q]);
       top_[q].reset(k);
     }
-    if (count == 1) codes.codec().prepare_scan(prepared_[0]);
   }
 
   // slots == nullptr: slots first, first + 1, ...

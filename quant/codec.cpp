@@ -132,7 +132,7 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
 void Codec::prepare_scan(PreparedQuery& query) const {
   if (kind() == CodecKind::b1 && kernels_->bit_tables != nullptr) {
     const std::size_t bytes = padded(dim_, 64) / 64 * Kernels::bit_table_bytes;
-    if (query.tables_.size() != bytes) query.tables_ = Array<std::byte>(bytes);
+    if (query.tables_.size() != bytes) query.tables_ = Array<std::int8_t>(bytes);
     kernels_->make_bit_tables(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_,
                               query.tables_.data());
     query.has_tables_ = true;
@@ -188,7 +188,10 @@ std::size_t Codec::kernel_dim() const { return kind() == CodecKind::i4 ? 2 * str
 void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte* records,
                         const float* factors, std::size_t count, float* out,
                         std::size_t out_stride) const noexcept {
-  const auto group = kind() == CodecKind::i8   ? kernels_->bytes_group
+  const bool by_tables =
+      std::ranges::all_of(queries, [](const PreparedQuery& query) { return query.has_tables_; });
+  const auto group = by_tables                 ? kernels_->bit_tables
+                     : kind() == CodecKind::i8 ? kernels_->bytes_group
                      : kind() == CodecKind::i4 ? kernels_->nibbles_group
                      : kind() == CodecKind::b1 ? kernels_->bits_group
                      : kind() == CodecKind::b2 ? kernels_->quarters_group
@@ -204,8 +207,9 @@ void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte*
     const std::size_t size = std::min(most, queries.size() - first);
     for (std::size_t q = 0; q < size; ++q) {
       const PreparedQuery& query = queries[first + q];
-      some[q] = {reinterpret_cast<const std::int8_t*>(query.values_.data()), query.shift_, query.weight_,
-                 query.constant_, query.offset_weight_};
+      some[q] = {
+          by_tables ? query.tables_.data() : reinterpret_cast<const std::int8_t*>(query.values_.data()),
+          query.shift_, query.weight_, query.constant_, query.offset_weight_};
     }
     group({some, size}, kernel_dim(), records, stride_, factors, count, out + first * out_stride, out_stride);
   }
@@ -218,9 +222,9 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
     return product_->score(query.values_.data(), query.weight_, query.constant_, records, ids, count, out);
   constexpr std::size_t fewest_for_tables = 8;
   if (query.has_tables_ && ids == nullptr && count >= fewest_for_tables) {
-    kernels_->bit_tables(query.tables_.data(), dim_, records, stride_, factors, query.shift_, query.weight_,
-                         query.constant_, query.offset_weight_, count, out);
-    return;
+    const ByteQuery one{query.tables_.data(), query.shift_, query.weight_, query.constant_,
+                        query.offset_weight_};
+    return kernels_->bit_tables({&one, 1}, dim_, records, stride_, factors, count, out, count);
   }
   if (is_integer(kind())) {
     const auto kernel = kind() == CodecKind::i8   ? kernels_->bytes

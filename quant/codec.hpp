@@ -101,10 +101,10 @@ class PreparedQuery {
   float weight_ = 1.0F;
   float constant_ = 0.0F;
   float offset_weight_ = 1.0F;
-  float norm_ = 0.0F;        // RaBitQ: length of the query after centring
-  float step_ = 0.0F;        // RaBitQ: what one unit of a byte of the query stands for
-  bool whole_ = false;       // float8: values_ are the bytes of whole numbers
-  Array<std::byte> tables_;  // b1: of a query, where the kernels have such
+  float norm_ = 0.0F;          // RaBitQ: length of the query after centring
+  float step_ = 0.0F;          // RaBitQ: what one unit of a byte of the query stands for
+  bool whole_ = false;         // float8: values_ are the bytes of whole numbers
+  Array<std::int8_t> tables_;  // b1: of a query, where the kernels have such
   bool has_tables_ = false;
 };
 

@@ -1,7 +1,7 @@
 """Exhaustive scans of small codes beside FAISS's: recall, bytes a vector and time a query and vector, one thread, interleaved.
 
     pip install faiss-cpu==1.15.1
-    python bench/python/scan.py base.npy queries.npy ip|l2 [batch] [--only name,name]
+    python bench/python/scan.py base.npy queries.npy ip|l2 [batch] [--only name;name]
 
 Every round each index answers the same queries, in turn, in batches (default: one query at a time); medians count. Rows at the distance
 of the tenth neighbour count as found. For each of FAISS's indexes the fastest of ours that recalls at least as much is named. FAISS's product
@@ -56,11 +56,12 @@ def recall_of(base: np.ndarray, queries: np.ndarray, rows: np.ndarray, furthest:
 def main() -> None:
     base, queries, metric = np.load(sys.argv[1]), np.load(sys.argv[2]), sys.argv[3]
     rest = sys.argv[4:]
-    only = rest[rest.index("--only") + 1].split(",") if "--only" in rest else None
+    only = rest[rest.index("--only") + 1].split(";") if "--only" in rest else None
     batch = int(rest[0]) if rest and rest[0].isdigit() else 1
     dim = base.shape[1]
     peers = [f"PQ{dim}x4fs", f"PQ{dim // 2}x4fs", f"PQ{dim // 4}x4fs", "RaBitQfs", f"RR{dim},RaBitQfs", "SQ4"]
-    specs = [f"{before}{codec} | flat" for before in ("", *(f"pca({dim * eighths // 8}) | " for eighths in (7, 6, 5, 4))) for codec in ("i4", "b2", "b1")]
+    specs = [f"{before}{codec} | flat" for before in ("", *(f"pca({dim * eighths // 8}) | " for eighths in (7, 6, 5, 4, 3))) for codec in ("i4", "b2", "b1")]
+    specs += [f"{codec}({dim // share}, bits=4) | flat" for codec in ("pq", "opq") for share in (2, 4)]
     contestants: dict[str, tuple[Search, float]] = {}
     for name in [*peers, *specs]:
         if only and name not in only:

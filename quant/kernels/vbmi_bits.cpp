@@ -24,7 +24,7 @@ static_assert(2 * word_bytes == Kernels::bit_table_bytes);
 // The bytes of a record that are read.
 constexpr std::size_t read_bytes(std::size_t dim) { return (dim + 63) / 64 * 8; }
 
-VICINAL_VBMI void make_tables(const std::int8_t* query, std::size_t dim, std::byte* tables) {
+VICINAL_VBMI void make_tables(const std::int8_t* query, std::size_t dim, std::int8_t* tables) {
   alignas(32) static constexpr std::int16_t has_bit[4][16] = {
       {0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1},
       {0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1},
@@ -38,7 +38,7 @@ VICINAL_VBMI void make_tables(const std::int8_t* query, std::size_t dim, std::by
           _mm256_add_epi16(entries, _mm256_and_si256(chosen, _mm256_set1_epi16(query[4 * nibble + bit])));
     }
     const std::size_t byte = nibble / 2;
-    std::byte* const to = tables + byte / 4 * word_bytes + nibble % 2 * 64 + byte % 4 * 16;
+    std::int8_t* const to = tables + byte / 4 * word_bytes + nibble % 2 * 64 + byte % 4 * 16;
     _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtepi16_epi8(entries));
   }
 }
@@ -50,7 +50,7 @@ struct Sums {
 };
 
 // Adds what four bytes of each record have in their tables.
-VICINAL_VBMI inline void add_word(Sums& sums, __m512i word, const std::byte* tables) {
+VICINAL_VBMI inline void add_word(Sums& sums, __m512i word, const std::int8_t* tables) {
   const __m512i nibble = _mm512_set1_epi8(15);
   const __m512i place = _mm512_set1_epi32(0x3020'1000);  // of the entries of each byte
   constexpr int and_or = 0xEA;                           // (a & b) | c
@@ -104,49 +104,73 @@ VICINAL_VBMI inline Factors load_factors(const float* factors, std::size_t count
           _mm512_permutex2var_ps(first, _mm512_add_epi32(even, _mm512_set1_epi32(1)), second)};
 }
 
-VICINAL_VBMI void score_tables(const std::byte* tables, std::size_t dim, const std::byte* base,
-                               std::size_t stride, const float* factors, std::int32_t shift, float weight,
-                               float constant, float offset_weight, std::size_t count, float* out) {
+// Words that were put side by side once serve `many` queries.
+template <std::size_t many>
+VICINAL_VBMI void score_tables(const ByteQuery* queries, std::size_t dim, const std::byte* base,
+                               std::size_t stride, const float* factors, std::size_t count, float* out,
+                               std::size_t out_stride) {
   const std::size_t bytes = read_bytes(dim);
   for (std::size_t i = 0; i < count; i += 16) {
     // The last group repeats its last record rather than branch on how many there are.
-    const std::size_t many = count - i < 16 ? count - i : 16;
+    const std::size_t present = count - i < 16 ? count - i : 16;
     const std::byte* at[16];
-    for (std::size_t m = 0; m < 16; ++m) at[m] = base + stride * (m < many ? i + m : count - 1);
-    const __m512i zero = _mm512_setzero_si512();
-    Sums sums{zero, zero};
+    for (std::size_t m = 0; m < 16; ++m) at[m] = base + stride * (m < present ? i + m : count - 1);
+    Sums sums[many];
+#pragma GCC unroll 4
+    for (std::size_t q = 0; q < many; ++q) sums[q] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     __m512i words[4];
+    const auto tables = [&](std::size_t q, std::size_t offset)
+                            VICINAL_VBMI { return queries[q].values + offset / 4 * word_bytes; };
     for (std::size_t offset = 0; offset + 16 <= bytes; offset += 16) {
       prefetch_ahead(at[0] + 16 * offset, 256);
       load_words(at, offset, false, words);
-      const std::byte* const here = tables + offset / 4 * word_bytes;
 #pragma GCC unroll 4
-      for (std::size_t w = 0; w < 4; ++w) add_word(sums, words[w], here + w * word_bytes);
+      for (std::size_t q = 0; q < many; ++q) {
+        const std::int8_t* const here = tables(q, offset);
+#pragma GCC unroll 4
+        for (std::size_t w = 0; w < 4; ++w) add_word(sums[q], words[w], here + w * word_bytes);
+      }
     }
     if (bytes % 16 != 0) {
       load_words(at, bytes - 8, true, words);
-      const std::byte* const here = tables + (bytes - 8) / 4 * word_bytes;
-      add_word(sums, words[0], here);
-      add_word(sums, words[1], here + word_bytes);
+#pragma GCC unroll 4
+      for (std::size_t q = 0; q < many; ++q) {
+        const std::int8_t* const here = tables(q, bytes - 8);
+        add_word(sums[q], words[0], here);
+        add_word(sums[q], words[1], here + word_bytes);
+      }
     }
     prefetch_ahead(factors + 2 * i, 128);
-    const __m512i sum = _mm512_add_epi32(sums.low_nibbles, sums.high_nibbles);
-    const __m512 dots =
-        _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(shift)));
-    const Factors own = load_factors(factors + 2 * i, many);
-    const __m512 offsets = _mm512_mul_ps(_mm512_set1_ps(offset_weight), own.offsets);
-    const __m512 weights = _mm512_mul_ps(_mm512_set1_ps(weight), own.scales);
-    const __m512 result =
-        _mm512_add_ps(_mm512_add_ps(_mm512_set1_ps(constant), offsets), _mm512_mul_ps(weights, dots));
-    _mm512_mask_storeu_ps(out + i, static_cast<__mmask16>((1U << many) - 1U), result);
+    const Factors own = load_factors(factors + 2 * i, present);
+    for (std::size_t q = 0; q < many; ++q) {
+      const ByteQuery& query = queries[q];
+      const __m512i sum = _mm512_add_epi32(sums[q].low_nibbles, sums[q].high_nibbles);
+      const __m512 dots =
+          _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(query.shift)));
+      const __m512 offsets = _mm512_mul_ps(_mm512_set1_ps(query.offset_weight), own.offsets);
+      const __m512 weights = _mm512_mul_ps(_mm512_set1_ps(query.weight), own.scales);
+      const __m512 result =
+          _mm512_add_ps(_mm512_add_ps(_mm512_set1_ps(query.constant), offsets), _mm512_mul_ps(weights, dots));
+      _mm512_mask_storeu_ps(out + q * out_stride + i, static_cast<__mmask16>((1U << present) - 1U), result);
+    }
   }
+}
+
+void score_queries(std::span<const ByteQuery> queries, std::size_t dim, const std::byte* base,
+                   std::size_t stride, const float* factors, std::size_t count, float* out,
+                   std::size_t out_stride) {
+  std::size_t q = 0;
+  for (; q + 4 <= queries.size(); q += 4)
+    score_tables<4>(&queries[q], dim, base, stride, factors, count, out + q * out_stride, out_stride);
+  for (; q < queries.size(); ++q)
+    score_tables<1>(&queries[q], dim, base, stride, factors, count, out + q * out_stride, out_stride);
 }
 
 }  // namespace
 
 void use_vbmi_bits(Kernels& table) {
   table.make_bit_tables = &make_tables;
-  table.bit_tables = &score_tables;
+  table.bit_tables = &score_queries;
 }
 
 }  // namespace vicinal

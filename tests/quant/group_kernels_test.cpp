@@ -86,9 +86,10 @@ TEST_P(GroupKernels, GiveWhatTheKernelsOfOneQueryGive) {
   }
 }
 
-// Likewise the one by tables of the query.
+// Likewise the one by tables of the queries.
 TEST_P(GroupKernels, TablesGiveWhatBitsGive) {
-  constexpr std::size_t most_records = 37, most_dim = 1600;
+  constexpr std::size_t most_records = 37, most_dim = 1600, most_queries = 6;
+  constexpr int largest = Kernels::largest_bit_value;
   if (GetParam().bit_tables == nullptr) GTEST_SKIP() << "not of this set";
   const GuardedMemory records(most_records * (most_dim / 8 + 8));
   const GuardedMemory factors(most_records * 2 * sizeof(float));
@@ -96,14 +97,20 @@ TEST_P(GroupKernels, TablesGiveWhatBitsGive) {
     RandomStream random(dim, 10);
     const std::size_t lines = (dim + 63) / 64;
     const std::size_t bytes = lines * 8;
-    constexpr int largest = Kernels::largest_bit_value;
-    Array<std::int8_t> query = draw_byte_query(random, dim);
-    for (std::int8_t& value : query.span()) value = static_cast<std::int8_t>(value % (largest + 1));
-    // The largest sums, too, of both signs.
-    if (dim % 3 == 0)
-      std::fill_n(query.data(), dim, static_cast<std::int8_t>(dim % 2 == 0 ? -largest : largest));
-    Array<std::byte> tables(lines * Kernels::bit_table_bytes);
-    GetParam().make_bit_tables(query.data(), dim, tables.data());
+    std::vector<Array<std::int8_t>> values;
+    std::vector<Array<std::int8_t>> tables;
+    std::vector<ByteQuery> queries;
+    for (std::size_t q = 0; q < most_queries; ++q) {
+      values.push_back(draw_byte_query(random, dim));
+      for (std::int8_t& value : values[q].span()) value = static_cast<std::int8_t>(value % (largest + 1));
+      // The largest sums, too, of both signs.
+      if ((dim + q) % 3 == 0)
+        std::fill_n(values[q].data(), dim, static_cast<std::int8_t>(dim % 2 == 0 ? -largest : largest));
+      tables.emplace_back(lines * Kernels::bit_table_bytes);
+      GetParam().make_bit_tables(values[q].data(), dim, tables[q].data());
+      queries.push_back({tables[q].data(), static_cast<std::int32_t>(77 + q), -0.25F * static_cast<float>(q),
+                         3.0F, -0.75F});
+    }
     for (const std::size_t count : {0UL, 1UL, 7UL, 15UL, 16UL, 17UL, 32UL, most_records}) {
       std::byte* const base = records.last(count * bytes);
       std::generate(base, base + count * bytes,
@@ -111,14 +118,19 @@ TEST_P(GroupKernels, TablesGiveWhatBitsGive) {
       std::vector<float> drawn(2 * count);
       for (float& factor : drawn) factor = static_cast<float>(random.next_unit());
       const float* const guarded = factors.place(std::span<const float>(drawn));
-      std::vector<float> out(most_records + 3, 12345.0F);
+      const std::size_t stride = most_records + 3;
+      const std::size_t asked = 1 + count % most_queries;
+      std::vector<float> out(most_queries * stride, 12345.0F);
       std::vector<float> expected = out;
-      GetParam().bit_tables(tables.data(), dim, base, bytes, guarded, 77, -0.25F, 3.0F, -0.75F, count,
-                            out.data());
-      GetParam().bits(query.data(), dim, {base, bytes, nullptr}, guarded, 77, -0.25F, 3.0F, -0.75F, count,
-                      expected.data());
+      GetParam().bit_tables({queries.data(), asked}, dim, base, bytes, guarded, count, out.data(), stride);
+      for (std::size_t q = 0; q < asked; ++q) {
+        const ByteQuery& query = queries[q];
+        GetParam().bits(values[q].data(), dim, {base, bytes, nullptr}, guarded, query.shift, query.weight,
+                        query.constant, query.offset_weight, count, expected.data() + q * stride);
+      }
       for (std::size_t i = 0; i < out.size(); ++i)
-        ASSERT_PRED2(same_float, out[i], expected[i]) << "dim " << dim << ", record " << i << " of " << count;
+        ASSERT_PRED2(same_float, out[i], expected[i])
+            << "dim " << dim << ", result " << i << ", " << count << " records";
     }
   }
 }
@@ -144,14 +156,18 @@ TEST(CodecGroups, ScoreAsQueriesDoOneByOne) {
     const CodeStore store = CodeStore::build(codec, base.view(), {});
     std::vector<PreparedQuery> queries(asked.size());
     for (std::size_t q = 0; q < asked.size(); ++q) codec.prepare_query(asked[q], queries[q]);
-    std::vector<float> out(asked.size() * (count + 1), 12345.0F);
-    codec.score_group(queries, store.records(), store.factors(), count, out.data(), count + 1);
-    for (std::size_t q = 0; q < asked.size(); ++q) {
-      std::vector<float> expected(count + 1, 12345.0F);
-      codec.prepare_scan(queries[q]);
-      store.score(queries[q], nullptr, count, expected.data());
-      for (std::size_t i = 0; i <= count; ++i)
-        ASSERT_EQ(out[q * (count + 1) + i], expected[i]) << which.name() << ", query " << q;
+    constexpr std::size_t stride = count + 1;
+    std::vector<float> expected(asked.size() * stride, 12345.0F);
+    for (std::size_t q = 0; q < asked.size(); ++q)
+      store.score(queries[q], nullptr, count, expected.data() + q * stride);
+    for (const bool scan : {false, true}) {
+      if (scan) std::ranges::for_each(queries, [&](PreparedQuery& query) { codec.prepare_scan(query); });
+      std::vector<float> out(asked.size() * stride, 12345.0F);
+      codec.score_group(queries, store.records(), store.factors(), count, out.data(), stride);
+      EXPECT_EQ(out, expected) << which.name();
+      for (std::size_t q = 0; q < asked.size(); ++q)
+        store.score(queries[q], nullptr, count, out.data() + q * stride);
+      EXPECT_EQ(out, expected) << which.name();
     }
   }
 }
