@@ -19,6 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 const Clustered& clustered_of(const Index& index) { return *index.retriever().get_if<Clustered>(); }
+const Clustered& clustered_of(Index&&) = delete;  // It would be gone.
 
 class ClusteredIndex : public ::testing::TestWithParam<Metric> {
  protected:
@@ -163,10 +164,11 @@ TEST_P(ClusteredIndex, CountsItsWorkAndStops) {
 }
 
 TEST_P(ClusteredIndex, CountsTheMemoryOfAllMatrices) {
-  const Clustered& clustered = clustered_of(build("pca(5, clusters=4) | f16"));
+  const Index index = build("pca(5, clusters=4) | f16");
+  const Clustered& clustered = clustered_of(index);
   std::size_t expected = count * (sizeof(std::uint32_t) + 5 * 2);
   for (std::size_t c = 0; c < clustered.clusters(); ++c) expected += clustered.projection(c).memory_bytes();
-  EXPECT_EQ(build("pca(5, clusters=4) | f16").memory_bytes(), expected);
+  EXPECT_EQ(index.memory_bytes(), expected);
   EXPECT_EQ(clustered.projection(0).memory_bytes(), dim * (4 * (1 + 5) + 8));
 }
 
