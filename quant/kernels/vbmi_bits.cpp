@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include "vicinal/core/prefetch.hpp"
+#include "vicinal/quant/kernels/neighbours.hpp"
 #include "vicinal/quant/kernels/vnni_forms.hpp"
 
 namespace vicinal {
@@ -24,13 +25,13 @@ static_assert(2 * word_bytes == Kernels::bit_table_bytes);
 // The bytes of a record that are read.
 constexpr std::size_t read_bytes(std::size_t dim) { return (dim + 63) / 64 * 8; }
 
-VICINAL_VBMI void make_tables(const std::int8_t* query, std::size_t dim, std::int8_t* tables) {
+VICINAL_VBMI void make_entries(const std::int8_t* query, std::size_t nibbles, std::int8_t* tables) {
   alignas(32) static constexpr std::int16_t has_bit[4][16] = {
       {0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1},
       {0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1, 0, 0, -1, -1},
       {0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0, -1, -1, -1, -1},
       {0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1}};
-  for (std::size_t nibble = 0; nibble < 2 * read_bytes(dim); ++nibble) {
+  for (std::size_t nibble = 0; nibble < nibbles; ++nibble) {
     __m256i entries = _mm256_setzero_si256();
     for (std::size_t bit = 0; bit < 4; ++bit) {
       const __m256i chosen = _mm256_load_si256(reinterpret_cast<const __m256i*>(has_bit[bit]));
@@ -41,6 +42,10 @@ VICINAL_VBMI void make_tables(const std::int8_t* query, std::size_t dim, std::in
     std::int8_t* const to = tables + byte / 4 * word_bytes + nibble % 2 * 64 + byte % 4 * 16;
     _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtepi16_epi8(entries));
   }
+}
+
+void make_tables(const std::int8_t* query, std::size_t dim, std::int8_t* tables) {
+  make_entries(query, 2 * read_bytes(dim), tables);
 }
 
 // Sums of sixteen records, a lane each; side by side, so that none waits for the one before.
@@ -166,12 +171,44 @@ void score_queries(std::span<const ByteQuery> queries, std::size_t dim, const st
     score_tables<1>(&queries[q], dim, base, stride, factors, count, out + q * out_stride, out_stride);
 }
 
+void make_word_tables(const std::int8_t* query, std::size_t words, std::int8_t* tables) {
+  make_entries(query, 8 * words, tables);
+}
+
+VICINAL_VBMI void score_neighbours(const NeighbourQuery& query, const std::byte* codes, std::size_t words,
+                                   const float* factors, float base, std::size_t count, float* out) {
+  for (std::size_t block = 0; block < count; block += neighbour_block) {
+    const std::byte* const own = codes + block * words * (neighbour_word_bytes / neighbour_block);
+    Sums sums{_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (std::size_t w = 0; w < words; ++w)
+      add_word(sums, _mm512_load_si512(own + w * neighbour_word_bytes), query.tables + w * word_bytes);
+    const __m512i sum = _mm512_add_epi32(sums.low_nibbles, sums.high_nibbles);
+    const __m512 dots =
+        _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(query.total)));
+    const __m512 products = _mm512_mul_ps(_mm512_set1_ps(query.step), dots);
+    const __m512 parts = _mm512_mul_ps(_mm512_loadu_ps(factors + count + block), products);
+    const __m512 changes = _mm512_add_ps(_mm512_loadu_ps(factors + block), parts);
+    _mm512_storeu_ps(out + block, _mm512_add_ps(_mm512_set1_ps(base), changes));
+  }
+}
+
 }  // namespace
+
+void use_neighbours_vbmi(NeighbourKernels& table) {
+  if (!__builtin_cpu_supports("avx512vbmi")) return;
+  table.make_tables = &make_word_tables;
+  table.score = &score_neighbours;
+}
 
 void use_vbmi_bits(Kernels& table) {
   table.make_bit_tables = &make_tables;
   table.bit_tables = &score_queries;
 }
 
+}  // namespace vicinal
+#else
+#include "vicinal/quant/kernels/neighbours.hpp"
+namespace vicinal {
+void use_neighbours_vbmi(NeighbourKernels& /*table*/) {}
 }  // namespace vicinal
 #endif

@@ -1,0 +1,102 @@
+// Estimates for neighbours: the plain loop against its definition, every other set against that, bit by bit, with all arguments at the
+// very end of readable memory.
+#include "vicinal/quant/kernels/neighbours.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "vicinal/core/array.hpp"
+#include "vicinal/core/random.hpp"
+#include "guarded_memory.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr int largest = Kernels::largest_bit_value;
+
+struct Case {
+  std::size_t words, count;
+  std::vector<std::int8_t> query;
+  std::vector<std::byte> codes;
+  std::vector<float> factors;
+
+  Case(std::size_t words_, std::size_t count_, std::uint64_t seed)
+      : words(words_),
+        count(count_),
+        query(32 * words),
+        codes(count / neighbour_block * words * neighbour_word_bytes),
+        factors(2 * count) {
+    RandomStream random(seed, words);
+    const bool extreme = seed % 3 == 0;  // the largest sums, of both signs
+    const int value = seed % 2 == 0 ? largest : -largest;
+    for (std::int8_t& q : query)
+      q = static_cast<std::int8_t>(extreme ? value : static_cast<int>(random.next_below(63)) - largest);
+    for (std::byte& code : codes)
+      code = extreme ? std::byte{255} : static_cast<std::byte>(random.next_below(256));
+    for (float& factor : factors) factor = static_cast<float>(random.next_unit()) - 0.5F;
+  }
+  [[nodiscard]] std::int32_t total() const {
+    std::int32_t sum = 0;
+    for (const std::int8_t q : query) sum += q;
+    return sum;
+  }
+  // The signed sum of neighbour m, by its definition.
+  [[nodiscard]] std::int32_t product(std::size_t m) const {
+    std::int32_t sum = 0;
+    for (std::size_t j = 0; j < query.size(); ++j) {
+      const std::size_t at = (m / 16 * words + j / 32) * 64 + m % 16 * 4 + j % 32 / 8;
+      sum += (std::to_integer<int>(codes[at]) >> j % 8 & 1) != 0 ? query[j] : -query[j];
+    }
+    return sum;
+  }
+};
+
+class NeighbourKernelSet : public testing::TestWithParam<NeighbourKernels> {};
+
+TEST(NeighbourKernelSets, AreThoseOfKernels) {
+  ASSERT_EQ(available_neighbour_kernels().size(), available_kernels().size());
+  for (std::size_t i = 0; i < available_kernels().size(); ++i)
+    EXPECT_EQ(available_neighbour_kernels()[i].name, available_kernels()[i].name);
+  EXPECT_EQ(neighbour_kernels().name, kernels().name);
+}
+
+TEST_P(NeighbourKernelSet, SumSignedValuesOfTheQuery) {
+  constexpr std::size_t most_words = 70, most_count = 48;
+  const GuardedMemory codes(most_count / 16 * most_words * 64);
+  const GuardedMemory factors(2 * most_count * sizeof(float));
+  const GuardedMemory tables(most_words * neighbour_table_bytes);
+  const GuardedMemory queries(most_words * 32);
+  std::uint64_t seed = 0;
+  for (const std::size_t words : {1UL, 2UL, 3UL, 12UL, 24UL, 31UL, 32UL, 33UL, 64UL, 65UL, most_words}) {
+    for (const std::size_t count : {0UL, 16UL, 32UL, most_count}) {
+      const Case which(words, count, ++seed);
+      std::int8_t* const made = reinterpret_cast<std::int8_t*>(tables.last(words * neighbour_table_bytes));
+      GetParam().make_tables(queries.place(std::span(which.query)), words, made);
+      std::vector<float> out(count + 4, 12345.0F);
+      const NeighbourQuery query{made, which.total(), 0.375F};
+      const std::byte* const own = count == 0 ? nullptr : codes.place(std::span(which.codes));
+      GetParam().score(query, own, words, factors.place(std::span(which.factors)), -2.5F, count, out.data());
+      for (std::size_t m = 0; m < count; ++m) {
+        const float product = 0.375F * static_cast<float>(which.product(m));
+        ASSERT_EQ(out[m], -2.5F + (which.factors[m] + which.factors[count + m] * product))
+            << words << " words, neighbour " << m << " of " << count;
+      }
+      EXPECT_EQ(out[count], 12345.0F);
+    }
+  }
+}
+
+std::string name_of(const testing::TestParamInfo<NeighbourKernels>& tested) {
+  return std::string(tested.param.name);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, NeighbourKernelSet,
+                         testing::ValuesIn(available_neighbour_kernels().begin(),
+                                           available_neighbour_kernels().end()),
+                         name_of);
+
+}  // namespace
+}  // namespace vicinal
