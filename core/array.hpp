@@ -59,6 +59,10 @@ class Array {
   [[nodiscard]] Array<U> as() const {
     return Array<U>(owner_, reinterpret_cast<U*>(data_), bytes() / sizeof(U));
   }
+  /// Elements first to first + count - 1 of the same memory, which must be there; 64-byte aligned only if `first` is so.
+  [[nodiscard]] Array slice(std::size_t first, std::size_t count) const {
+    return Array(owner_, data_ + first, count);
+  }
   [[nodiscard]] std::span<const T> span() const { return {data_, size_}; }
   [[nodiscard]] std::span<T> span() { return {data_, size_}; }
 

@@ -46,6 +46,8 @@ class CandidatePool {
   /// The candidate that expand_next() would return now; only when has_unexpanded().
   [[nodiscard]] std::uint32_t peek_next() const { return slot(cursor_); }
 
+  [[nodiscard]] float peek_distance() const { return distance(cursor_); }
+
   /// Adds a candidate that is not in the pool; drops it, or the worst one, when the pool is full.
   void insert(float distance, std::uint32_t slot) {
     const std::uint64_t key = to_bits(distance) << 32 | std::uint64_t{slot} << 1;

@@ -37,7 +37,7 @@ void check_lists(const Graph::Level& level, const std::string& section) {
 
 std::size_t Graph::memory_bytes() const {
   std::size_t bytes = 0;
-  for (const Level& level : levels_) bytes += level.links.bytes();
+  for (const Level& level : levels_) bytes += level.is_view() ? 0 : level.links.bytes();
   return bytes;
 }
 
@@ -52,11 +52,11 @@ void Graph::save(ContainerWriter& writer, const std::string& prefix) const {
   }
   writer.add_owned(prefix + "/levels", shape);
   for (std::size_t l = 0; l < levels_.size(); ++l) {
-    writer.add(prefix + "/links." + std::to_string(l), levels_[l].links.span());
+    if (!levels_[l].is_view()) writer.add(prefix + "/links." + std::to_string(l), levels_[l].links.span());
   }
 }
 
-Graph Graph::load(const Container& file, const std::string& prefix, std::size_t size) {
+Graph Graph::load(const Container& file, const std::string& prefix, std::size_t size, const Level* base) {
   const std::string section = prefix + "/levels";
   const std::string_view shape = file.metadata(section);
   constexpr std::size_t entry = 2 * sizeof(std::uint64_t);
@@ -66,8 +66,6 @@ Graph Graph::load(const Container& file, const std::string& prefix, std::size_t 
   for (std::size_t l = 0; l < levels.size(); ++l) {
     std::uint64_t values[2];
     std::memcpy(values, shape.data() + l * entry, entry);
-    levels[l].size = values[0];
-    levels[l].degree = values[1];
     if (values[1] == 0 || values[1] > most_degree)
       throw_corrupt(section, "degree is not in 1 to " + std::to_string(most_degree));
     const std::uint64_t above = l == 0 ? size : levels[l - 1].size;
@@ -76,7 +74,12 @@ Graph Graph::load(const Container& file, const std::string& prefix, std::size_t 
     if (values[0] > file.file_bytes() / (values[1] * sizeof(std::uint32_t)))
       throw_corrupt(section, "is beyond what the file can hold");
     const std::string links = prefix + "/links." + std::to_string(l);
-    levels[l].links = file.array<std::uint32_t>(links, values[0] * values[1]);
+    if (l == 0 && base != nullptr) {
+      if (values[1] != base->degree) throw_corrupt(section, "degree is another than that of the rows");
+      levels[l] = *base;
+    } else {
+      levels[l] = Level(values[0], values[1], file.array<std::uint32_t>(links, values[0] * values[1]));
+    }
     check_lists(levels[l], links);
   }
   Graph graph(std::move(levels));

@@ -98,7 +98,7 @@ class LevelBuilder {
       const auto slot = static_cast<std::uint32_t>(begin + task);
       find_candidates(level, slot, begin, end, workers_[worker]);
       Worker& w = workers_[worker];
-      w.selection.select(space_, w.candidates, lists_.degree);
+      w.selection.select(space_, w.candidates, lists_.degree, options_.alpha);
       lists_.write(slot, w.candidates);
     });
     collect_back_links(begin, end);
@@ -179,7 +179,7 @@ class LevelBuilder {
     }
     if (merged.size() == count) return;
     std::sort(merged.begin(), merged.end());
-    if (merged.size() > lists_.degree) worker.selection.select(space_, merged, lists_.degree);
+    if (merged.size() > lists_.degree) worker.selection.select(space_, merged, lists_.degree, options_.alpha);
     lists_.write(target, merged);
   }
 

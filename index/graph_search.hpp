@@ -10,7 +10,9 @@
 #include "vicinal/core/control.hpp"
 #include "vicinal/index/build_space.hpp"
 #include "vicinal/index/candidate_pool.hpp"
+#include "vicinal/index/fused_rows.hpp"
 #include "vicinal/index/graph.hpp"
+#include "vicinal/index/neighbour_selection.hpp"
 #include "vicinal/index/ranking.hpp"
 #include "vicinal/index/visited_set.hpp"
 #include "vicinal/quant/code_store.hpp"
@@ -39,6 +41,8 @@ struct SearchScratch {
   std::vector<std::uint32_t> block;  // slots about to be scored
   std::vector<float> distances;
   std::vector<Ranked> found;
+  FusedQuery fused;
+  std::vector<Candidate> entries;
   TopK top;
   std::uint32_t absent = Graph::no_slot;  // a node that this search acts as if it were not there
 };

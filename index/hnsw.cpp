@@ -1,6 +1,7 @@
 #include "vicinal/index/hnsw.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -59,11 +60,41 @@ Codec builder_of_coarse(const Codec& codec, MatrixView<const float> documents, c
   return Codec::train(options, codec.metric(), documents, control);
 }
 
+constexpr const char* fused_prefix = "/fused";
+
+// m, efc and seed; where they are not the first ones' only values, layout and the bits of alpha as well.
+std::string to_bytes(const HnswOptions& options) {
+  std::vector<std::uint64_t> values{options.m, options.ef_construction, options.seed};
+  if (options.layout != GraphLayout::plain || options.alpha != HnswOptions().alpha) {
+    values.push_back(static_cast<std::uint64_t>(options.layout));
+    values.push_back(std::bit_cast<std::uint32_t>(options.alpha));
+  }
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(std::uint64_t)};
+}
+
+HnswOptions from_bytes(std::string_view bytes) {
+  std::uint64_t values[5] = {0, 0, 0, 0, std::bit_cast<std::uint32_t>(HnswOptions().alpha)};
+  if (bytes.size() != 3 * sizeof(values[0]) && bytes.size() != sizeof(values))
+    throw InvalidArgument("wrong length");
+  std::memcpy(values, bytes.data(), bytes.size());
+  if (values[3] > static_cast<std::uint64_t>(GraphLayout::fused) || values[4] > 0xFFFF'FFFFU)
+    throw InvalidArgument("layout or alpha is none that is known");
+  return {.m = values[0],
+          .ef_construction = values[1],
+          .seed = values[2],
+          .layout = static_cast<GraphLayout>(values[3]),
+          .alpha = std::bit_cast<float>(static_cast<std::uint32_t>(values[4]))};
+}
+
 }  // namespace
 
 void HnswOptions::validate() const {
   require_range("m", m, 4, 128);
   require_range("efc", ef_construction, m, 4096);
+  if (!(alpha >= 1.0F && alpha <= 2.0F))
+    throw InvalidArgument("alpha is " + std::to_string(alpha) + ", expected 1 to 2");
+  if (layout == GraphLayout::fused && 2 * m % neighbour_block != 0)
+    throw InvalidArgument("m is " + std::to_string(m) + ", the fused layout wants a multiple of 8");
 }
 
 void Hnsw::Params::validate() const { require_range("ef", ef, 1, std::size_t{1} << 24); }
@@ -89,6 +120,10 @@ Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const Hn
                  : CodeStore();
   const CodeStore& codes = too_coarse ? finer : state->codes;
   state->graph = build_graph(codes, equalising_coordinate(codes, control), options, control);
+  if (options.layout == GraphLayout::fused) {
+    state->rows = FusedRows::build(state->codes, state->graph.level(0), control);
+    state->graph = state->graph.with_base(state->rows.level());
+  }
   Hnsw index;
   index.state_ = std::move(state);
   return index;
@@ -102,19 +137,15 @@ const CodeStore& Hnsw::codes() const { return state_->codes; }
 const Graph& Hnsw::graph() const { return state_->graph; }
 std::span<const std::uint32_t> Hnsw::row_of_slot() const { return state_->row_of_slot.span(); }
 std::size_t Hnsw::memory_bytes() const {
-  return state_->codes.memory_bytes() + state_->graph.memory_bytes() + state_->row_of_slot.bytes();
+  return state_->codes.memory_bytes() + state_->graph.memory_bytes() + state_->rows.memory_bytes() +
+         state_->row_of_slot.bytes();
 }
 
 void Hnsw::save(ContainerWriter& writer, const std::string& prefix) const {
-  std::string options;
-  for (const std::uint64_t value :
-       {std::uint64_t{state_->options.m}, std::uint64_t{state_->options.ef_construction},
-        std::uint64_t{state_->options.seed}}) {
-    options.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  }
-  writer.add_owned(prefix + "/options", options);
+  writer.add_owned(prefix + "/options", to_bytes(state_->options));
   state_->codes.save(writer, prefix);
   state_->graph.save(writer, prefix);
+  if (!state_->rows.empty()) state_->rows.save(writer, prefix + fused_prefix);
   writer.add(prefix + "/rows", state_->row_of_slot.span());
 }
 
@@ -122,13 +153,9 @@ Hnsw Hnsw::load(const Container& file, const std::string& prefix) {
   const auto refuse = [&](const std::string& section, const std::string& reason) -> CorruptFile {
     return CorruptFile("section " + prefix + section + ": " + reason);
   };
-  const std::string_view bytes = file.metadata(prefix + "/options");
-  std::uint64_t values[3];
-  if (bytes.size() != sizeof(values)) throw refuse("/options", "wrong length");
-  std::memcpy(values, bytes.data(), sizeof(values));
   auto state = std::make_shared<State>();
-  state->options = {.m = values[0], .ef_construction = values[1], .seed = values[2]};
   try {
+    state->options = from_bytes(file.metadata(prefix + "/options"));
     state->options.validate();
   } catch (const InvalidArgument& error) {
     throw refuse("/options", error.what());
@@ -137,7 +164,13 @@ Hnsw Hnsw::load(const Container& file, const std::string& prefix) {
   const std::size_t size = state->codes.size();
   if (size == 0 || size > most_rows)
     throw refuse("/codec", "size is not in 1 to " + std::to_string(most_rows));
-  state->graph = Graph::load(file, prefix, size);
+  if (state->options.layout == GraphLayout::fused) {
+    state->rows = FusedRows::load(file, prefix + fused_prefix, state->codes, 2 * state->options.m);
+    const Graph::Level base = state->rows.level();
+    state->graph = Graph::load(file, prefix, size, &base);
+  } else {
+    state->graph = Graph::load(file, prefix, size);
+  }
   for (std::size_t l = 0; l < state->graph.levels(); ++l) {
     if (state->graph.level(l).degree != (l == 0 ? 2 : 1) * state->options.m)
       throw refuse("/levels", "degree does not follow from m");

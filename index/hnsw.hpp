@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,13 @@ namespace vicinal {
 
 struct Scorer;
 struct SearchScratch;
+struct WalkWork;
+
+/// What lies where on level 0.
+enum class GraphLayout : std::uint8_t {
+  plain,  ///< links, and codes apart: small, and as good for queries unlike the data
+  fused,  ///< links and one-bit codes of the neighbours in one row a node: fast, and several times as large; m is a multiple of 8
+};
 
 /// Malkov & Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 /// graphs", 2016: names as there.
@@ -18,7 +26,12 @@ struct HnswOptions {
   std::size_t m = 32;                 ///< links a node keeps on upper levels; 2 m on level 0. 4 to 128
   std::size_t ef_construction = 200;  ///< candidates kept while a node's neighbours are sought. m to 4096
   std::uint64_t seed = 1;             ///< of levels and insertion order
+  GraphLayout layout = GraphLayout::plain;
+  float alpha = default_alpha(GraphLayout::plain);  ///< of NeighbourSelection; 1 to 2
 
+  static constexpr float default_alpha(GraphLayout layout) {
+    return layout == GraphLayout::fused ? 1.2F : 1.0F;
+  }
   void validate() const;  ///< throws InvalidArgument
   friend bool operator==(const HnswOptions&, const HnswOptions&) = default;
 };
@@ -32,6 +45,9 @@ class Hnsw {
   static constexpr std::string_view kind = "hnsw";
   struct Params {
     std::size_t ef = 64;  ///< width of the search, "efSearch"; at least k is used
+    /// Fused layout: ends when the estimates of what is left say that little will be found, by a margin that grows with ef; the
+    /// pool is then wider than ef.
+    bool adaptive = true;
 
     static Params from_effort(std::size_t effort) { return {.ef = effort}; }
     void validate() const;
@@ -72,10 +88,14 @@ class Hnsw {
   };
   [[nodiscard]] FilterPlan plan_filter(const Filter& filter, std::size_t width) const;
   void search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
-                  std::size_t query, std::size_t width, const FilterPlan& plan, const SearchControl& control,
-                  SearchStats& work) const;
+                  std::size_t query, const Params& params, const FilterPlan& plan,
+                  const SearchControl& control, SearchStats& work) const;
+  std::uint32_t descend(const Scorer& score, SearchScratch& scratch, std::size_t bottom, float& distance,
+                        WalkWork& work) const;
   void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
             SearchStats& stats) const;
+  void walk_rows(const Scorer& score, SearchScratch& scratch, std::span<const float> vector, std::size_t k,
+                 std::size_t width, double margin, const SearchControl& control, SearchStats& stats) const;
   void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control,
                     SearchStats& work) const;
 

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "vicinal/core/prefetch.hpp"
 #include "vicinal/core/random.hpp"
 #include "vicinal/index/hnsw_state.hpp"
 #include "vicinal/index/ranking.hpp"
@@ -17,6 +19,14 @@ constexpr std::size_t scan_block = 256;
 constexpr double distances_per_hop =
     16;  // fresh neighbours a hop scores, in the mean; sizes the choice of strategy only
 constexpr std::size_t selectivity_probes = 512;
+
+// Of searches over rows of neighbours.
+constexpr std::size_t entry_width = 8;
+constexpr std::uint64_t fewest_samples = 4;  // before the error of estimates is believed
+constexpr std::uint64_t hops_between_polls = 32;
+constexpr double pool_share = 2.0;  // of ef, the pool of an adaptive search
+// Deviations of the estimates by which the nearest of what is left must be behind the k-th found.
+double margin_of(double ef) { return std::max(0.0, std::log2(ef / 16)); }
 
 // Rows a bitmap lets pass.
 std::size_t count_passing(const Filter::Bitmap& bitmap, std::size_t size) {
@@ -67,6 +77,8 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
   const std::size_t k = out.k();
   const std::size_t width = std::min(std::max(params.ef, k), size());
   const FilterPlan plan = plan_filter(control.filter, width);
+  Params used = params;
+  used.ef = width;
   std::vector<std::uint32_t> absent_slot(absent.size());
   if (!absent.empty()) {
     std::vector<std::uint32_t> slot_of_row(size());
@@ -82,7 +94,7 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
     } else {
       const ScratchPool::Lease scratch = state.scratch.borrow();
       scratch->absent = absent.empty() ? nobody : absent_slot[query];
-      search_one(*scratch, queries.rows[query], out, query, width, plan, control, work);
+      search_one(*scratch, queries.rows[query], out, query, used, plan, control, work);
     }
     if (control.stats != nullptr) {
       const std::lock_guard lock(stats_mutex);
@@ -90,13 +102,14 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
     }
   });
   if (control.stats != nullptr) {
+    const char* const layout = state.rows.empty() ? "" : "fused, ";
     control.stats->strategy =
-        plan.scan ? "hnsw(scan of what passes)" : "hnsw(ef=" + std::to_string(width) + ")";
+        plan.scan ? "hnsw(scan of what passes)" : "hnsw(" + (layout + ("ef=" + std::to_string(width))) + ")";
   }
 }
 
 void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
-                      std::size_t query, std::size_t width, const FilterPlan& plan,
+                      std::size_t query, const Params& params, const FilterPlan& plan,
                       const SearchControl& control, SearchStats& work) const {
   const State& state = *state_;
   const std::size_t k = out.k();
@@ -110,10 +123,20 @@ void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, con
   std::vector<Ranked>& found = scratch.found;
   found.clear();
 
-  if (!plan.scan) {
-    // The pool is widened so that it holds about `width` rows that pass.
-    const double wide = static_cast<double>(width) / std::max(plan.passing, 1e-9);
-    walk(score, scratch, std::min(size(), static_cast<std::size_t>(std::ceil(wide))), control, work);
+  // The pool is widened so that it holds about as many rows that pass as it would of all.
+  const auto widened = [&](double width) {
+    return std::min(size(), static_cast<std::size_t>(std::ceil(width / std::max(plan.passing, 1e-9))));
+  };
+  const bool fused = !state.rows.empty();
+  if (!plan.scan && fused) {
+    const auto ef = static_cast<double>(params.ef);
+    const double width = params.adaptive ? pool_share * ef : ef;
+    const double margin = params.adaptive ? margin_of(ef) : std::numeric_limits<double>::infinity();
+    walk_rows(score, scratch, vector, k, widened(width), margin, control, work);
+    const std::span<Ranked> nearest = scratch.top.found();
+    found.assign(nearest.begin(), nearest.end());
+  } else if (!plan.scan) {
+    walk(score, scratch, widened(static_cast<double>(params.ef)), control, work);
     const CandidatePool& pool = scratch.pool;
     for (std::size_t i = 0; i < pool.size(); ++i) {
       if (found.size() >= k && pool.distance(i) > found.back().distance) break;
@@ -122,14 +145,113 @@ void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, con
       if (control.filter(row)) found.push_back({pool.distance(i), row});
     }
   }
-  const bool incomplete =
-      found.size() < std::min(k, size()) && work.stop == StopReason::complete && !control.filter.passes_all();
+  // Estimates of values near the end of floats' range may lead nowhere.
+  const std::size_t present = size() - (scratch.absent == nobody ? 0 : 1);
+  const bool incomplete = found.size() < std::min(k, present) && work.stop == StopReason::complete &&
+                          (fused || !control.filter.passes_all());
   if (plan.scan || incomplete) {
     found.clear();
     scan_passing(score, scratch, k, control, work);
   }
   write_ranked(found, out, query);
-  work.bytes = work.distances * state.codes.bytes_per_vector() + work.hops * places * sizeof(std::uint32_t);
+  const std::size_t row_bytes = fused ? state.rows.row_bytes() : places * sizeof(std::uint32_t);
+  work.bytes = work.distances * state.codes.bytes_per_vector() + work.hops * row_bytes;
+}
+
+// By greedy steps from the root to level `bottom`, on which the steps end.
+std::uint32_t Hnsw::descend(const Scorer& score, SearchScratch& scratch, std::size_t bottom, float& distance,
+                            WalkWork& work) const {
+  const Graph& graph = state_->graph;
+  std::uint32_t entry = scratch.absent == 0 ? 1 : 0;
+  score(&entry, 1, &distance);
+  ++work.distances;
+  for (std::size_t l = graph.levels(); l-- > bottom;) {
+    // A level that holds the absent node is skipped: greedy steps know no visited set, and would end on it.
+    if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size)
+      entry = greedy_descent(graph.level(l), score, entry, distance, scratch, work);
+  }
+  return entry;
+}
+
+// Best-first over rows of neighbours: what is expanded gets its exact distance, what it is linked to an estimate that orders the pool.
+void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<const float> vector,
+                     std::size_t k, std::size_t width, double margin, const SearchControl& control,
+                     SearchStats& stats) const {
+  const Graph& graph = state_->graph;
+  const FusedRows& rows = state_->rows;
+  CandidatePool& pool = scratch.pool;
+  scratch.top.reset(k);
+  rows.prepare_query(vector, scratch.fused);
+  WalkWork work;
+  const std::uint32_t root = scratch.absent == 0 ? 1 : 0;
+  const auto begin = [&](std::size_t pool_width) {
+    pool.reset(pool_width);
+    scratch.visited.reset(size());
+    if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
+  };
+  // Several entries: with estimates a search leaves a region that it should not have come to less easily than with distances.
+  std::vector<Candidate>& entries = scratch.entries;
+  entries.clear();
+  if (root < size()) {
+    float distance = 0;
+    const std::uint32_t entry = descend(score, scratch, 2, distance, work);
+    begin(std::min(entry_width, size()));
+    scratch.visited.insert(entry);
+    pool.insert(distance, entry);
+    if (graph.levels() > 1 && entry < graph.level(1).size)
+      best_first(graph.level(1), score, scratch, {control.max_distances, &control}, work);
+    for (std::size_t i = 0; i < pool.size(); ++i) entries.push_back({pool.distance(i), pool.slot(i)});
+  }
+  begin(width);
+  for (const Candidate& entry : entries) {
+    scratch.visited.insert(entry.slot);
+    pool.insert(entry.distance, entry.slot);
+  }
+  // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
+  if (root < size() && scratch.visited.insert(root)) {
+    float distance = 0;
+    score(&root, 1, &distance);
+    ++work.distances;
+    pool.insert(distance, root);
+  }
+  float* const estimates = scratch.distances.data();
+  double squares = 0;  // of how far estimates were off
+  std::uint64_t samples = 0;
+  while (pool.has_unexpanded() && work.stop == StopReason::complete) {
+    const float estimate = pool.peek_distance();
+    if (samples >= fewest_samples) {
+      const double slack = margin * std::sqrt(squares / static_cast<double>(samples));
+      if (static_cast<double>(estimate) > static_cast<double>(scratch.top.worst()) + slack) break;
+    }
+    const std::uint32_t slot = pool.expand_next();
+    float distance = 0;
+    score(&slot, 1, &distance);
+    const Id row = state_->row_of_slot[slot];
+    if (distance <= scratch.top.worst() && control.filter(row)) scratch.top.add(distance, row);
+    if (distance != estimate) {
+      const double error = static_cast<double>(distance) - static_cast<double>(estimate);
+      squares += error * error;
+      ++samples;
+    }
+    rows.score(slot, distance, scratch.fused, estimates);
+    const std::uint32_t* const links = rows.neighbours(slot);
+    for (std::size_t i = 0; i < rows.degree() && links[i] != Graph::no_slot; ++i) {
+      if (estimates[i] < pool.worst() && scratch.visited.insert(links[i]))
+        pool.insert(estimates[i], links[i]);
+    }
+    if (pool.has_unexpanded()) {
+      const std::uint32_t next = pool.peek_next();
+      rows.prefetch_row(next);
+      prefetch(score.record(next), score.stride());
+    }
+    ++work.distances;
+    ++work.hops;
+    if (work.distances >= control.max_distances && pool.has_unexpanded()) work.stop = StopReason::budget;
+    if (work.hops % hops_between_polls == 0 && control.must_stop()) work.stop = control.stop_reason();
+  }
+  stats.distances += work.distances;
+  stats.hops += work.hops;
+  stats.stop = work.stop;
 }
 
 // From the top level down, then best-first on level 0.
@@ -143,17 +265,11 @@ void Hnsw::walk(const Scorer& score, SearchScratch& scratch, std::size_t width, 
     scratch.visited.insert(scratch.absent);
   }
   const std::uint32_t root = scratch.absent == 0 ? 1 : 0;
-  std::uint32_t entry = root;
   float distance = 0;
+  float root_distance = 0;
   WalkWork work;
-  score(&entry, 1, &distance);
-  const float root_distance = distance;
-  work.distances = 1;
-  for (std::size_t l = graph.levels(); l-- > 1;) {
-    // A level that holds the absent node is skipped: greedy steps know no visited set, and would end on it.
-    if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size)
-      entry = greedy_descent(graph.level(l), score, entry, distance, scratch, work);
-  }
+  score(&root, 1, &root_distance);
+  const std::uint32_t entry = descend(score, scratch, 1, distance, work);
   // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
   scratch.visited.insert(root);
   scratch.pool.insert(root_distance, root);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "vicinal/index/fused_rows.hpp"
 #include "vicinal/index/graph_search.hpp"
 #include "vicinal/index/hnsw.hpp"
 
@@ -10,6 +11,7 @@ struct Hnsw::State {
   HnswOptions options;
   CodeStore codes;
   Graph graph;
+  FusedRows rows;  // of the fused layout, whose links on level 0 are a view of them
   Array<std::uint32_t> row_of_slot;
   mutable ScratchPool scratch;
 };

@@ -6,8 +6,8 @@ namespace vicinal {
 
 // Turned inside out: whenever a candidate is kept, all that are still alive are compared with it at once. The comparisons made are
 // the same, but one record is prepared for each one kept, not for each one considered, and the kernel gets long lists.
-void NeighbourSelection::select(const BuildSpace& space, std::vector<Candidate>& candidates,
-                                std::size_t most) {
+void NeighbourSelection::select(const BuildSpace& space, std::vector<Candidate>& candidates, std::size_t most,
+                                float alpha) {
   slots_.resize(std::max(slots_.size(), candidates.size()));
   distances_.resize(std::max(distances_.size(), candidates.size()));
   std::size_t kept = 0;
@@ -23,7 +23,7 @@ void NeighbourSelection::select(const BuildSpace& space, std::vector<Candidate>&
     for (std::size_t i = 0; i < alive; ++i) {
       const Candidate candidate = candidates[kept + i];
       candidates[end] = candidate;
-      end += candidate.distance < distances_[i] ? 1 : 0;
+      end += candidate.distance < alpha * distances_[i] ? 1 : 0;
     }
     alive_end = end;
   }

@@ -20,10 +20,12 @@ struct Candidate {
 
 /// Chooses neighbours that lie in different directions (Malkov & Yashunin 2016, algorithm 4): from near to far, a candidate is
 /// kept unless one already kept is at least as near to it as the node is. Holds scratch memory: one per thread.
+/// With alpha above 1, unless one already kept is nearer by that factor of squared distances, which keeps more and longer links
+/// (DiskANN: Subramanya et al., NeurIPS 2019).
 class NeighbourSelection {
  public:
   /// `candidates` ascend; the chosen ones, at most `most`, remain, ascending.
-  void select(const BuildSpace& space, std::vector<Candidate>& candidates, std::size_t most);
+  void select(const BuildSpace& space, std::vector<Candidate>& candidates, std::size_t most, float alpha);
 
  private:
   PreparedQuery query_;

@@ -119,6 +119,16 @@ void parse_flat(Arguments& arguments, Spec& spec) {
   arguments.require_all_used();
 }
 
+float read_alpha(const Arguments& arguments, const Token& value) {
+  float alpha = 0;
+  const std::string_view text = value.text;
+  const auto [stopped, error] =
+      std::from_chars(text.data(), text.data() + text.size(), alpha, std::chars_format::fixed);
+  if (error != std::errc() || stopped != text.data() + text.size() || !(alpha >= 1 && alpha <= 2))
+    arguments.fail(value, fmt::format("alpha must be a number from 1 to 2 such as 1.2, got '{}'", text));
+  return alpha;
+}
+
 void parse_hnsw(Arguments& arguments, Spec& spec) {
   if (!spec.tiers.empty())
     arguments.fail_at_name("tiers are searched by flat, a graph over rows of several codecs is not there");
@@ -131,8 +141,21 @@ void parse_hnsw(Arguments& arguments, Spec& spec) {
   HnswOptions options;
   const Token* m = arguments.find({"m"});
   const Token* efc = arguments.find({"efc", "ef_construction"});
+  const Token* alpha = arguments.find({"alpha"});
+  const Token* layout = arguments.find({"layout"});
   arguments.require_all_used();
+  if (layout != nullptr) {
+    if (layout->text != "plain" && layout->text != "fused")
+      arguments.fail(*layout, fmt::format("layout is plain or fused, got '{}'", layout->text));
+    if (layout->text == "fused") {
+      options = {
+          .m = 16, .layout = GraphLayout::fused, .alpha = HnswOptions::default_alpha(GraphLayout::fused)};
+    }
+  }
   if (m != nullptr) options.m = arguments.read_count(*m, "m", 4, 128);
+  if (options.layout == GraphLayout::fused && options.m % 8 != 0)
+    arguments.fail(*m, fmt::format("m must be a multiple of 8 for layout=fused, got {}", options.m));
+  if (alpha != nullptr) options.alpha = read_alpha(arguments, *alpha);
   if (efc != nullptr) {
     options.ef_construction = arguments.read_count(*efc, "efc", 1, 4096);
     if (options.ef_construction < options.m) {

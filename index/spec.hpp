@@ -65,7 +65,8 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 ///         also written m=<m>
 ///         tiers(<codec>=<share>, ..., <codec>): several codecs without options in place of one, for rows by their popularity; the shares are
 ///         of all rows, the last tier has the rest. Tiered; with flat only
-/// index   flat (default) | hnsw(m=4..128, efc=m..4096), efc is also written ef_construction
+/// index   flat (default) | hnsw(m=4..128, efc=m..4096, alpha=1..2, layout=plain|fused), efc is also written ef_construction; m is 32 and
+///         alpha 1 unless said, with layout=fused 16, in eights, and 1.2
 ///         <codec>+<level>, such as i4+i4, is the codec with rerank(+<level>)
 /// rerank  rerank(f32|f16|bf16|i8|i4|e4m3|e5m2|e3m4|+i8|+i4, <depth>x), depth 1 to 1000, also written depth=<depth>; by default f16 and
 ///         3x, over b1 10x. With a + the rows hold what the codes of i8, i4, b2 or b1 lack; not behind a projection

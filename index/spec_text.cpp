@@ -72,7 +72,10 @@ std::string projection_string(const Spec& spec) {
 
 std::string index_string(const std::variant<FlatOptions, HnswOptions>& index) {
   if (const auto* hnsw = std::get_if<HnswOptions>(&index)) {
-    return fmt::format("hnsw(m={}, efc={})", hnsw->m, hnsw->ef_construction);
+    const bool usual = hnsw->alpha == HnswOptions::default_alpha(hnsw->layout);
+    return fmt::format("hnsw(m={}, efc={}{}{})", hnsw->m, hnsw->ef_construction,
+                       usual ? "" : fmt::format(", alpha={}", hnsw->alpha),
+                       hnsw->layout == GraphLayout::fused ? ", layout=fused" : "");
   }
   return "flat";
 }
@@ -138,9 +141,12 @@ std::size_t projection_bytes(const ProjectionOptions& projection, std::size_t di
 }
 
 // Level 0 has 2 m links a node; of the levels above, m links each, a node has 1 / (m - 1) on average. And its row number.
-double graph_bytes(const HnswOptions& hnsw) {
+// In the fused layout a link on level 0 has a bit a dimension and two factors beside it.
+double graph_bytes(const HnswOptions& hnsw, std::size_t dim) {
   const auto m = static_cast<double>(hnsw.m);
-  return 4.0 * (2.0 * m + m / (m - 1.0) + 1.0);
+  const double plain = 4.0 * (2.0 * m + m / (m - 1.0) + 1.0);
+  if (hnsw.layout == GraphLayout::plain) return plain;
+  return plain + 4.0 * 2.0 * m * (static_cast<double>((dim + 31) / 32) + 2.0);
 }
 
 }  // namespace
@@ -230,13 +236,19 @@ std::string explain(const Spec& spec, std::size_t dim) {
                                    : "what the codes stand for has a length of its own");
   }
   if (const auto* hnsw = std::get_if<HnswOptions>(&spec.index)) {
-    total += graph_bytes(*hnsw);
+    total += graph_bytes(*hnsw, kept);
     fmt::format_to(out, "index   hnsw: a navigable graph, approximate; about {:.0f} bytes a vector\n",
-                   graph_bytes(*hnsw));
+                   graph_bytes(*hnsw, kept));
     fmt::format_to(out, "        m={}: {} links a vector, {} on the upper levels\n", hnsw->m, 2 * hnsw->m,
                    hnsw->m);
     fmt::format_to(out, "        efc={}: candidates kept while a vector's links are chosen\n",
                    hnsw->ef_construction);
+    if (hnsw->layout == GraphLayout::fused) {
+      fmt::format_to(out,
+                     "        layout=fused: each vector's row has one-bit codes of its neighbours (RaBitQ), "
+                     "so that one\n"
+                     "        read tells how far all of them are\n");
+    }
   } else {
     fmt::format_to(out, "index   flat: every query is compared with every vector, exact on the codes\n");
   }

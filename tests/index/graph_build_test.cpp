@@ -133,12 +133,12 @@ TEST(InsertionOrder, IsAPermutationOfContentNotOfPlace) {
 
 // The rule as the paper states it, one comparison at a time.
 std::vector<std::uint32_t> select_plainly(const Rows& rows, const std::vector<Candidate>& candidates,
-                                          std::size_t most) {
+                                          std::size_t most, double alpha) {
   std::vector<std::uint32_t> kept;
   for (const Candidate& candidate : candidates) {
     if (kept.size() == most) break;
     const bool apart = std::ranges::all_of(kept, [&](std::uint32_t other) {
-      return exact_distance(rows[candidate.slot], rows[other], Metric::l2) >
+      return alpha * exact_distance(rows[candidate.slot], rows[other], Metric::l2) >
              static_cast<double>(candidate.distance);
     });
     if (apart) kept.push_back(candidate.slot);
@@ -160,15 +160,17 @@ TEST(NeighbourSelection, KeepsWhatThePapersRuleKeeps) {
     }
     std::sort(candidates.begin(), candidates.end());
     for (const std::size_t most : {1U, 4U, 64U}) {
-      std::vector<Candidate> chosen = candidates;
-      selection.select(space, chosen, most);
-      std::vector<std::uint32_t> slots;
-      for (const Candidate& c : chosen) slots.push_back(c.slot);
-      EXPECT_EQ(slots, select_plainly(rows, candidates, most));
+      for (const float alpha : {1.0F, 1.25F, 2.0F}) {
+        std::vector<Candidate> chosen = candidates;
+        selection.select(space, chosen, most, alpha);
+        std::vector<std::uint32_t> slots;
+        for (const Candidate& c : chosen) slots.push_back(c.slot);
+        EXPECT_EQ(slots, select_plainly(rows, candidates, most, static_cast<double>(alpha)));
+      }
     }
   }
   std::vector<Candidate> none;
-  selection.select(space, none, 8);
+  selection.select(space, none, 8, 1.0F);
   EXPECT_TRUE(none.empty());
 }
 

@@ -84,6 +84,8 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"pca(3, clusters=4) | i4 | flat", Metric::ip, 40, 6, false, {}},
       {"pca(2, clusters=3) | f16 | flat | rerank(f32, 3x)", Metric::l2, 20, 5, true, {}},
       {"i4 | flat | rerank(i8, 3x)", Metric::cosine, 30, 6, false, {}},
+      {"f16 | hnsw(m=8, efc=20, layout=fused)", Metric::l2, 40, 5, true, {}},
+      {"pca(4) | i8 | hnsw(m=8, efc=20, alpha=1.5, layout=fused)", Metric::ip, 30, 6, false, {}},
   };
   for (Original& original : originals) {
     Rows base = make_rows(original.rows, original.dim, 71);

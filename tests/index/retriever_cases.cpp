@@ -96,6 +96,10 @@ std::vector<RetrieverCase> own_retriever_cases() {
   over_flat.tolerance = 2e-3;
   cases.push_back(std::move(over_flat));
   cases.push_back(index_case("index", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", false));
+  cases.push_back(index_case("fused", "f32 | hnsw(m=8, efc=80, layout=fused)", true));
+  cases.push_back(index_case("fused_i8", "i8 | hnsw(m=16, efc=80, layout=fused) | rerank(f16, 3x)", false));
+  cases.push_back(
+      index_case("fused_pca", "pca(8) | i8 | hnsw(m=8, efc=80, layout=fused) | rerank(f16, 10x)", true));
   cases.push_back(index_case("two_bits", "b2 | hnsw(m=12, efc=80) | rerank(f16, 10x)", false));
   cases.push_back(index_case("bits", "b1 | hnsw(m=12, efc=80) | rerank(f16, 20x)", false));
   cases.push_back(index_case("product", "pq(d/2) | hnsw(m=12, efc=80) | rerank(f16, 20x)", true));

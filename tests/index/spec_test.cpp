@@ -75,6 +75,11 @@ TEST(Spec, PrintsTheCanonicalString) {
   EXPECT_EQ(to_string(parse_spec("e4m3(norm=on)")), "e4m3 | flat");
   EXPECT_EQ(to_string(parse_spec("e3m4(norm=off)|hnsw")), "e3m4(norm=off) | hnsw(m=32, efc=200)");
   EXPECT_EQ(to_string(parse_spec("flat | rerank(1000x)")), "f32 | flat | rerank(f16, 1000x)");
+  EXPECT_EQ(to_string(parse_spec("hnsw(layout=fused)")), "f32 | hnsw(m=16, efc=200, layout=fused)");
+  EXPECT_EQ(to_string(parse_spec("hnsw(layout=plain,alpha=1.0)")), "f32 | hnsw(m=32, efc=200)");
+  EXPECT_EQ(to_string(parse_spec("hnsw(alpha=1.25)")), "f32 | hnsw(m=32, efc=200, alpha=1.25)");
+  EXPECT_EQ(to_string(parse_spec("hnsw(alpha=1,layout=fused)")),
+            "f32 | hnsw(m=16, efc=200, alpha=1, layout=fused)");
   EXPECT_EQ(to_string(parse_spec("pca(192)|i8|hnsw")), "pca(192) | i8 | hnsw(m=32, efc=200)");
   EXPECT_EQ(to_string(parse_spec("truncate(dim=64)")), "truncate(64) | f32 | flat");
   EXPECT_EQ(to_string(parse_spec("pca(whiten=on, dim=8)")), "pca(8, whiten=on) | f32 | flat");
@@ -142,6 +147,12 @@ RC_GTEST_PROP(Spec, RoundTrips, ()) {
     HnswOptions hnsw;
     hnsw.m = *rc::gen::inRange<std::size_t>(4, 129);
     hnsw.ef_construction = *rc::gen::inRange<std::size_t>(hnsw.m, 4097);
+    if (*rc::gen::arbitrary<bool>()) {
+      hnsw.layout = GraphLayout::fused;
+      hnsw.m = *rc::gen::inRange<std::size_t>(1, 17) * 8;
+      hnsw.ef_construction = *rc::gen::inRange<std::size_t>(hnsw.m, 4097);
+    }
+    hnsw.alpha = static_cast<float>(*rc::gen::inRange<int>(100, 201)) / 100;
     spec.index = hnsw;
   }
   if (*rc::gen::arbitrary<bool>()) {
@@ -244,13 +255,17 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"hnsw(m=129)", 7, "m must be 4 to 128, got 129"},
         Wrong{"hnsw(m=99999999999999999999999)", 7, "m must be 4 to 128, got 99999999999999999999999"},
         Wrong{"hnsw(m=-5)", 7, "m is a whole number of 4 to 128, got '-5'"},
+        Wrong{"hnsw(layout=fast)", 12, "layout is plain or fused, got 'fast'"},
+        Wrong{"hnsw(m=12, layout=fused)", 7, "m must be a multiple of 8 for layout=fused, got 12"},
+        Wrong{"hnsw(alpha=0.9)", 11, "alpha must be a number from 1 to 2 such as 1.2, got '0.9'"},
+        Wrong{"hnsw(alpha=nan)", 11, "alpha must be a number"}, Wrong{"hnsw(alpha=2.1)", 11, "from 1 to 2"},
         Wrong{"hnsw(m=16.5)", 7, "m is a whole number"}, Wrong{"hnsw(m=)", 7, "expected a value, got ')'"},
         Wrong{"hnsw(m)", 5, "'m' lacks its key"}, Wrong{"hnsw(m=16,)", 10, "expected an argument, got ')'"},
         Wrong{"hnsw(=16)", 5, "expected an argument, got '='"},
         Wrong{"hnsw(m=16, m=32)", 11, "m is given twice"},
         Wrong{"hnsw(efc=100, ef_construction=100)", 14, "efc is given twice"},
         Wrong{"hnsw(efx=100)", 5,
-              "hnsw has no key 'efx', it has m, efc, ef_construction; did you mean 'efc'?"},
+              "hnsw has no key 'efx', it has m, efc, ef_construction, alpha, layout; did you mean 'efc'?"},
         Wrong{"hnsw(efc=5000)", 9, "efc must be 1 to 4096, got 5000"},
         Wrong{"hnsw(efc=10)", 9, "efc must be at least m, which is 32, got 10"},
         Wrong{"flat(m=3)", 5, "flat takes no arguments"},
