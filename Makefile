@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build python python-test python-lock test demo demo-compress bench format format-check tidy install clean docs-check \
-  sanitize study-rag-storage
+  sanitize bench-graph study-rag-storage
 .NOTPARALLEL:
 
 JOBS ?= $(shell nproc)
@@ -88,6 +88,11 @@ demo-compress: build ## build, then measure which compression judged real embedd
 bench: build ## the micro benchmarks of the kernels
 	@cmake --build build/release -j $(JOBS) --target bin/vicinal_bench
 	@build/release/bin/vicinal_bench
+
+BENCH ?= $(scifact)/documents.npy $(scifact)/claims.npy ip
+bench-graph: python ## graph indexes beside hnswlib, FAISS and SymphonyQG (bench/python/graph.py); BENCH="base.npy queries.npy ip"
+	@VIRTUAL_ENV=build/venv $(venv)/uv pip install --quiet rabitqlib==0.7.1
+	@cd bench/python && ../../$(venv)/python graph.py $(abspath $(filter %.npy,$(BENCH))) $(filter-out %.npy,$(BENCH))
 
 study-rag-storage: python ## quality against storage of embeddings (bench/studies/rag_storage); VICINAL_DATA=folder
 	@PYTHONPATH=bench/studies $(venv)/python -m rag_storage
