@@ -146,7 +146,8 @@ double graph_bytes(const HnswOptions& hnsw, std::size_t dim) {
   const auto m = static_cast<double>(hnsw.m);
   const double plain = 4.0 * (2.0 * m + m / (m - 1.0) + 1.0);
   if (hnsw.layout == GraphLayout::plain) return plain;
-  return plain + 4.0 * 2.0 * m * (static_cast<double>((dim + 31) / 32) + 2.0);
+  const std::size_t words = (dim + 31) / 32;
+  return plain + 4.0 * 2.0 * m * (static_cast<double>(words) + 2.0);
 }
 
 }  // namespace
