@@ -7,8 +7,6 @@
 namespace vicinal {
 namespace {
 
-constexpr std::uint64_t hops_between_polls = 32;
-
 // Writes the neighbours of a list that this search has not met to `block`, marks them, and returns how many. Without branches:
 // whether a neighbour is new is a coin toss to the predictor.
 std::size_t take_fresh(const std::uint32_t* list, std::size_t degree, VisitedSet& visited,
@@ -46,8 +44,7 @@ std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std:
                              float& entry_distance, SearchScratch& scratch, WalkWork& work) noexcept {
   for (;;) {
     const std::uint32_t* list = level.list(entry);
-    std::size_t count = 0;
-    while (count < level.degree && list[count] != Graph::no_slot) ++count;
+    const std::size_t count = level.count(entry);
     if (count == 0) return entry;
     for (std::size_t i = 0; i < std::min<std::size_t>(count, 4); ++i)
       prefetch(score.record(list[i]), score.stride());

@@ -78,6 +78,9 @@ struct WalkLimits {
   const SearchControl* control = nullptr;  ///< stop token and deadline, polled now and then; may be null
 };
 
+/// How often control is asked.
+inline constexpr std::uint64_t hops_between_polls = 32;
+
 /// What a walk did.
 struct WalkWork {
   std::uint64_t distances = 0;

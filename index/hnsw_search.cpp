@@ -23,8 +23,7 @@ constexpr std::size_t selectivity_probes = 512;
 // Of searches over rows of neighbours.
 constexpr std::size_t entry_width = 8;
 constexpr std::uint64_t fewest_samples = 4;  // before the error of estimates is believed
-constexpr std::uint64_t hops_between_polls = 32;
-constexpr double pool_share = 2.0;  // of ef, the pool of an adaptive search
+constexpr double pool_share = 2.0;           // of ef, the pool of an adaptive search
 // Deviations of the estimates by which the nearest of what is left must be behind the k-th found.
 double margin_of(double ef) { return std::max(0.0, std::log2(ef / 16)); }
 
@@ -158,13 +157,11 @@ void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, con
   work.bytes = work.distances * state.codes.bytes_per_vector() + work.hops * row_bytes;
 }
 
-// By greedy steps from the root to level `bottom`, on which the steps end.
+// By greedy steps from the root, whose distance goes in, to level `bottom`, on which the steps end.
 std::uint32_t Hnsw::descend(const Scorer& score, SearchScratch& scratch, std::size_t bottom, float& distance,
                             WalkWork& work) const {
   const Graph& graph = state_->graph;
   std::uint32_t entry = scratch.absent == 0 ? 1 : 0;
-  score(&entry, 1, &distance);
-  ++work.distances;
   for (std::size_t l = graph.levels(); l-- > bottom;) {
     // A level that holds the absent node is skipped: greedy steps know no visited set, and would end on it.
     if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size)
@@ -192,8 +189,11 @@ void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<cons
   // Several entries: with estimates a search leaves a region that it should not have come to less easily than with distances.
   std::vector<Candidate>& entries = scratch.entries;
   entries.clear();
+  float root_distance = 0;
   if (root < size()) {
-    float distance = 0;
+    score(&root, 1, &root_distance);
+    work.distances = 1;
+    float distance = root_distance;
     const std::uint32_t entry = descend(score, scratch, 2, distance, work);
     begin(std::min(entry_width, size()));
     scratch.visited.insert(entry);
@@ -208,12 +208,7 @@ void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<cons
     pool.insert(entry.distance, entry.slot);
   }
   // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
-  if (root < size() && scratch.visited.insert(root)) {
-    float distance = 0;
-    score(&root, 1, &distance);
-    ++work.distances;
-    pool.insert(distance, root);
-  }
+  if (root < size() && scratch.visited.insert(root)) pool.insert(root_distance, root);
   float* const estimates = scratch.distances.data();
   double squares = 0;  // of how far estimates were off
   std::uint64_t samples = 0;
@@ -265,10 +260,11 @@ void Hnsw::walk(const Scorer& score, SearchScratch& scratch, std::size_t width, 
     scratch.visited.insert(scratch.absent);
   }
   const std::uint32_t root = scratch.absent == 0 ? 1 : 0;
-  float distance = 0;
   float root_distance = 0;
   WalkWork work;
   score(&root, 1, &root_distance);
+  work.distances = 1;
+  float distance = root_distance;
   const std::uint32_t entry = descend(score, scratch, 1, distance, work);
   // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
   scratch.visited.insert(root);
