@@ -20,4 +20,21 @@ bool use_vnni(Kernels& table);
 /// bits by tables, where the CPU has AVX-512 VBMI.
 void use_vbmi(Kernels& table);
 
+/// Of tables of other loops, plainest first, the one of the set that kernels() has chosen.
+template <class Set>
+const Set& chosen_set(const std::vector<Set>& sets) {
+  for (const Set& candidate : sets) {
+    if (candidate.name == kernels().name) return candidate;
+  }
+  return sets.front();
+}
+
+/// Makes of the scalar table and the portable ones a table for each set of kernels(): those that add an instruction of their own build on
+/// the best portable one.
+template <class Set>
+void match_sets(std::vector<Set>& sets) {
+  while (sets.size() < available_kernels().size()) sets.push_back(sets.back());
+  for (std::size_t i = 0; i < sets.size(); ++i) sets[i].name = available_kernels()[i].name;
+}
+
 }  // namespace vicinal

@@ -1,5 +1,6 @@
 // The loops in plain C++: their definition, and the fallback for any machine. And the choice among the sets.
 #include "vicinal/quant/kernels.hpp"
+#include "vicinal/quant/kernels/dispatch.hpp"
 #include "vicinal/quant/kernels/linear.hpp"
 
 namespace vicinal {
@@ -77,12 +78,7 @@ LinearKernels scalar_linear_kernels() {
 }
 
 const LinearKernels& linear_kernels() {
-  static const LinearKernels& chosen = []() -> const LinearKernels& {
-    for (const LinearKernels& candidate : all_linear_kernels()) {
-      if (candidate.name == kernels().name) return candidate;
-    }
-    return all_linear_kernels().front();
-  }();
+  static const LinearKernels& chosen = chosen_set(all_linear_kernels());
   return chosen;
 }
 

@@ -1,4 +1,5 @@
 // The loops of neighbours.hpp in plain C++: the definition of their results, and the fallback for any machine.
+#include "vicinal/quant/kernels/dispatch.hpp"
 #include "vicinal/quant/kernels/neighbours.hpp"
 
 namespace vicinal {
@@ -38,9 +39,7 @@ const std::vector<NeighbourKernels>& all_neighbour_kernels() {
   static const std::vector<NeighbourKernels> all = [] {
     std::vector<NeighbourKernels> found{scalar_neighbour_kernels()};
     for (const NeighbourKernels& portable : portable_neighbour_kernels()) found.push_back(portable);
-    // One for each set of kernels(): those that add an instruction of their own build on the best portable one.
-    while (found.size() < available_kernels().size()) found.push_back(found.back());
-    for (std::size_t i = 0; i < found.size(); ++i) found[i].name = available_kernels()[i].name;
+    match_sets(found);
     if (found.back().name == "avx3_vnni") use_neighbours_vbmi(found.back());
     return found;
   }();
@@ -52,12 +51,7 @@ const std::vector<NeighbourKernels>& all_neighbour_kernels() {
 NeighbourKernels scalar_neighbour_kernels() { return {"scalar", &make_tables, &score}; }
 
 const NeighbourKernels& neighbour_kernels() {
-  static const NeighbourKernels& chosen = []() -> const NeighbourKernels& {
-    for (const NeighbourKernels& candidate : all_neighbour_kernels()) {
-      if (candidate.name == kernels().name) return candidate;
-    }
-    return all_neighbour_kernels().front();
-  }();
+  static const NeighbourKernels& chosen = chosen_set(all_neighbour_kernels());
   return chosen;
 }
 

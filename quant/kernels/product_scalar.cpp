@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "vicinal/quant/codec_parts.hpp"
+#include "vicinal/quant/kernels/dispatch.hpp"
 #include "vicinal/quant/kernels/product.hpp"
 
 namespace vicinal {
@@ -87,11 +88,9 @@ const std::vector<ProductKernels>& all_product_kernels() {
   static const std::vector<ProductKernels> all = [] {
     std::vector<ProductKernels> found{scalar_product_kernels()};
     for (const ProductKernels& portable : portable_product_kernels()) found.push_back(portable);
-    // One for each set of kernels(): those that add an instruction of their own build on the best portable one.
-    while (found.size() < available_kernels().size()) found.push_back(found.back());
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      found[i].name = available_kernels()[i].name;
-      if (found[i].name.starts_with("avx3")) use_product_vbmi(found[i]);
+    match_sets(found);
+    for (ProductKernels& set : found) {
+      if (set.name.starts_with("avx3")) use_product_vbmi(set);
     }
     return found;
   }();
@@ -106,12 +105,7 @@ ProductKernels scalar_product_kernels() {
 }
 
 const ProductKernels& product_kernels() {
-  static const ProductKernels& chosen = []() -> const ProductKernels& {
-    for (const ProductKernels& candidate : all_product_kernels()) {
-      if (candidate.name == kernels().name) return candidate;
-    }
-    return all_product_kernels().front();
-  }();
+  static const ProductKernels& chosen = chosen_set(all_product_kernels());
   return chosen;
 }
 
