@@ -38,14 +38,14 @@ enum class Place : std::uint8_t { cache, dram };
 // What the kernels read, made once.
 struct Data {
   Data() : records(memory_bytes), factors(2 * (memory_bytes / 16)) {
-    // Words that are finite, normal numbers as binary16, as bfloat16, in pairs as binary32, and valid bytes.
+    // Words that are finite, normal numbers as binary16, as bfloat16, in pairs as binary32, and bytes that are codes: none is 0.
     auto* const words = reinterpret_cast<std::uint16_t*>(records.data());
     RandomStream random(1, 1);
     for (std::size_t i = 0; i < memory_bytes / sizeof(std::uint16_t); i += 4) {
       const std::uint64_t bits = random.next();
       for (std::size_t j = 0; j < 4; ++j) {
         const auto word = static_cast<std::uint32_t>(bits >> (16 * j)) & 0xFFFFU;
-        words[i + j] = static_cast<std::uint16_t>((word & 0x8FFFU) | 0x3000U);
+        words[i + j] = static_cast<std::uint16_t>((word & 0x8FFFU) | 0x3001U);
       }
     }
     for (std::size_t i = 0; i < factors.size(); ++i) factors[i] = static_cast<float>(i % 1000) * 0x1.0p-10F;

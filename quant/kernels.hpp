@@ -37,7 +37,7 @@ struct Kernels {
   using FloatKernel = void (*)(const float* query, std::size_t dim, const Records& records, std::size_t count,
                                float* out);
   /// out[i] = (constant + offset_weight * factors[2 r + 1]) + (weight * factors[2 r]) * (dot - shift), where r is the record's number
-  /// and dot is the exact sum of query[j] (signed) x record[j] (unsigned). dim <= max_byte_dim keeps it within int32.
+  /// and dot is the exact sum of query[j] (signed, not -128) x record[j] (unsigned, not 0). dim <= max_byte_dim keeps it within int32.
   using ByteKernel = void (*)(const std::int8_t* query, std::size_t dim, const Records& records,
                               const float* factors, std::int32_t shift, float weight, float constant,
                               float offset_weight, std::size_t count, float* out);

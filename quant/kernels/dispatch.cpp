@@ -9,6 +9,7 @@ namespace {
 std::vector<Kernels> find_kernels() {
   std::vector<Kernels> found{scalar_kernels()};
   for (const Kernels& portable : portable_kernels()) found.push_back(portable);
+  for (Kernels& portable : found) use_avx2(portable);
   Kernels vnni = found.back();
   if (use_vnni(vnni)) {
     use_vbmi(vnni);

@@ -12,6 +12,9 @@ Kernels scalar_kernels();
 /// The Highway kernels this CPU can run, plainest first.
 std::vector<Kernels> portable_kernels();
 
+/// Replaces the integer kernels of an "avx2" table by those that multiply bytes in pairs, which Highway 1.0.3 lacks.
+void use_avx2(Kernels& table);
+
 /// Replaces kernels of `table` by those for VNNI (8-bit dot products in one instruction, which Highway 1.0.3 lacks) and returns
 /// true, when the CPU has AVX-512 VNNI.
 bool use_vnni(Kernels& table);

@@ -11,7 +11,7 @@
 
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/quant/float8.hpp"
-#include "vicinal/quant/kernels/vnni_forms.hpp"
+#include "vicinal/quant/kernels/x86_forms.hpp"
 
 namespace vicinal {
 namespace {

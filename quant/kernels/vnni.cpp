@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 #include "vicinal/core/prefetch.hpp"
-#include "vicinal/quant/kernels/vnni_forms.hpp"
+#include "vicinal/quant/kernels/x86_forms.hpp"
 
 namespace vicinal {
 namespace {

@@ -7,7 +7,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include "vicinal/core/prefetch.hpp"
-#include "vicinal/quant/kernels/vnni_forms.hpp"
+#include "vicinal/quant/kernels/x86_forms.hpp"
 
 namespace vicinal {
 namespace {

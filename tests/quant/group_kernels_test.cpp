@@ -48,7 +48,7 @@ TEST_P(GroupKernels, GiveWhatTheKernelsOfOneQueryGive) {
       for (std::size_t j = 0; j < values.size(); ++j) {
         // Padding is 0: of nibbles it lies between the last line's low and high values.
         const bool used = which.line_elements == 128 || j % padded < dim;
-        values[j] = static_cast<std::int8_t>(used ? static_cast<int>(random.next_below(256)) - 128 : 0);
+        values[j] = static_cast<std::int8_t>(used ? static_cast<int>(random.next_below(255)) - 127 : 0);
       }
       std::vector<ByteQuery> queries;
       for (std::size_t q = 0; q < most_queries; ++q) {
@@ -59,7 +59,7 @@ TEST_P(GroupKernels, GiveWhatTheKernelsOfOneQueryGive) {
       for (std::size_t count = 0; count <= most_records; ++count) {
         std::byte* const base = records.last(count * bytes);
         std::generate(base, base + count * bytes,
-                      [&] { return static_cast<std::byte>(random.next_below(256)); });
+                      [&] { return static_cast<std::byte>(1 + random.next_below(255)); });
         std::vector<float> drawn(2 * count);
         for (float& factor : drawn) factor = static_cast<float>(random.next_unit());
         const float* const guarded = factors.place(std::span<const float>(drawn));

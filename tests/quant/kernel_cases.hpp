@@ -137,7 +137,7 @@ inline Array<float> draw_float_query(RandomStream& random, std::size_t dim, Valu
 inline Array<std::int8_t> draw_byte_query(RandomStream& random, std::size_t dim) {
   Array<std::int8_t> query((dim + 63) / 64 * 64);
   for (std::size_t i = 0; i < dim; ++i)
-    query[i] = static_cast<std::int8_t>(static_cast<int>(random.next_below(256)) - 128);
+    query[i] = static_cast<std::int8_t>(static_cast<int>(random.next_below(255)) - 127);
   return query;
 }
 

@@ -34,7 +34,7 @@ class KernelReads : public testing::TestWithParam<Kernels> {
     for (std::size_t count = 0; count <= most_records; ++count) {
       std::byte* const base = records_.last(count * stride);
       std::generate(base, base + count * stride,
-                    [&] { return static_cast<std::byte>(random.next_below(256)); });
+                    [&] { return static_cast<std::byte>(1 + random.next_below(255)); });
       const std::vector<float> factors(2 * count, 0.5F);
       const float* const guarded_factors = factors_.place(std::span<const float>(factors));
       const std::vector<std::uint32_t> ids = ids_of(count);

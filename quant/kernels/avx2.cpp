@@ -1,0 +1,209 @@
+// 8-bit dot products with AVX2, which multiplies bytes in pairs and adds the two products in 16 bits. Functions carry their own target
+// attribute, so nothing else in this file is compiled for that instruction set.
+#include "vicinal/quant/kernels/dispatch.hpp"
+
+#if defined(__x86_64__)
+#include "vicinal/core/prefetch.hpp"
+#include "vicinal/quant/kernels/x86_forms.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr std::size_t at_once = 4;  // records side by side
+
+struct Arguments {
+  const std::int8_t* query;
+  std::size_t lines;  // whole ones
+  std::size_t rest;   // bytes of the last line, which is not whole
+  Records records;
+  const float* factors;
+  std::int32_t shift;
+  float weight;
+  float constant;
+  float offset_weight;
+};
+
+VICINAL_AVX2 inline __m256i load(const void* from) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+VICINAL_AVX2 inline __m256i widened(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
+
+// 32 of the query's values where the bits are set, else 0.
+VICINAL_AVX2 inline __m256i chosen(const std::byte* bits, __m256i values) {
+  std::int32_t word = 0;
+  __builtin_memcpy(&word, bits, sizeof(word));
+  const __m256i byte_of = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
+                                           2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m256i bit_of = _mm256_set1_epi64x(static_cast<std::int64_t>(0x8040'2010'0804'0201));
+  const __m256i own = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), byte_of), bit_of);
+  return _mm256_and_si256(_mm256_cmpeq_epi8(own, bit_of), values);
+}
+
+// Sums of the products of one line, in lanes of 32 bits; those of bytes are of codes less 128. Pairs of products are added in 16 bits, where
+// two of 127 x 127 fit, four of 15 x 127 and two of 3 x 127.
+template <Form form>
+VICINAL_AVX2 inline __attribute__((always_inline)) __m256i line_sums(const std::byte* line,
+                                                                     const __m256i (&q)[4]) {
+  if constexpr (form == Form::bytes) {
+    const auto products = [&](std::size_t part) VICINAL_AVX2 {
+      // The query's signs go to the codes.
+      const __m256i values = _mm256_xor_si256(load(line + 32 * part), _mm256_set1_epi8(-128));
+      return widened(_mm256_maddubs_epi16(q[2 + part], _mm256_sign_epi8(values, q[part])));
+    };
+    return _mm256_add_epi32(products(0), products(1));
+  } else if constexpr (form == Form::nibbles) {
+    const __m256i mask = _mm256_set1_epi8(15);
+    const auto products = [&](std::size_t part) VICINAL_AVX2 {
+      const __m256i both = load(line + 32 * part);
+      const __m256i low = _mm256_and_si256(both, mask);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+      return _mm256_add_epi16(_mm256_maddubs_epi16(low, q[part]), _mm256_maddubs_epi16(high, q[2 + part]));
+    };
+    return widened(_mm256_add_epi16(products(0), products(1)));
+  } else if constexpr (form == Form::bits) {
+    const __m256i one = _mm256_set1_epi8(1);
+    return widened(_mm256_add_epi16(_mm256_maddubs_epi16(one, chosen(line, q[0])),
+                                    _mm256_maddubs_epi16(one, chosen(line + 4, q[1]))));
+  } else {
+    const __m256i mask = _mm256_set1_epi8(3);
+    const __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line)));
+    const __m256i first = _mm256_srlv_epi32(four, _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2));
+    const __m256i second = _mm256_srlv_epi32(four, _mm256_setr_epi32(4, 4, 4, 4, 6, 6, 6, 6));
+    return widened(_mm256_add_epi16(_mm256_maddubs_epi16(_mm256_and_si256(first, mask), q[0]),
+                                    _mm256_maddubs_epi16(_mm256_and_si256(second, mask), q[1])));
+  }
+}
+
+// Adds the products of a line of each record with the query's values there.
+template <Form form>
+VICINAL_AVX2 inline __attribute__((always_inline)) void add_line(const std::byte* const (&lines)[at_once],
+                                                                 const std::int8_t* query,
+                                                                 __m256i (&sums)[at_once]) {
+  __m256i q[4] = {load(query), load(query + 32)};
+  if constexpr (form == Form::nibbles) {
+    q[2] = load(query + 64);
+    q[3] = load(query + 96);
+  } else if constexpr (form == Form::bytes) {
+    q[2] = _mm256_abs_epi8(q[0]);
+    q[3] = _mm256_abs_epi8(q[1]);
+  }
+#pragma GCC unroll 4
+  for (std::size_t m = 0; m < at_once; ++m) sums[m] = _mm256_add_epi32(sums[m], line_sums<form>(lines[m], q));
+}
+
+// Four sums of eight lanes each to one register of four sums.
+VICINAL_AVX2 inline __m128i fold4(__m256i a, __m256i b, __m256i c, __m256i d) {
+  const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+  return _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+}
+
+VICINAL_AVX2 inline std::int32_t sum_of(const std::int8_t* values, std::size_t lines) {
+  __m256i sums = _mm256_setzero_si256();
+  for (std::size_t at = 0; at < 64 * lines; at += 32)
+    sums = _mm256_add_epi32(sums, widened(_mm256_maddubs_epi16(_mm256_set1_epi8(1), load(values + at))));
+  const __m256i none = _mm256_setzero_si256();
+  return _mm_cvtsi128_si32(fold4(sums, none, none, none));
+}
+
+VICINAL_AVX2 inline void copy_rest(std::byte* to, const std::byte* from, std::size_t bytes) {
+  std::size_t done = 0;
+  for (; done + 16 <= bytes; done += 16)
+    _mm_store_si128(reinterpret_cast<__m128i*>(to + done),
+                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + done)));
+  for (; done < bytes; ++done) to[done] = from[done];
+}
+
+template <std::size_t fixed_lines, Form form>
+VICINAL_AVX2 void score(const Arguments& a, std::size_t count, float* out) {
+  const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
+  const bool has_rest = cut<form> && a.rest != 0;
+  const std::size_t all_lines = lines + (has_rest ? 1 : 0);
+  const __m128 weight = _mm_set1_ps(a.weight);
+  const __m128 constant = _mm_set1_ps(a.constant);
+  const __m128 offset_weight = _mm_set1_ps(a.offset_weight);
+  const std::int32_t lacking = form == Form::bytes ? 128 * sum_of(a.query, all_lines) : 0;
+  const __m128i shift = _mm_set1_epi32(a.shift - lacking);
+  for (std::size_t i = 0; i < count; i += at_once) {
+    // The last group repeats its last record rather than branch on how many there are.
+    std::size_t record[at_once];
+    const std::byte* at[at_once];
+    for (std::size_t m = 0; m < at_once; ++m) {
+      const std::size_t which = i + m < count ? i + m : count - 1;
+      record[m] = a.records.ids == nullptr ? which : a.records.ids[which];
+      at[m] = a.records.base + a.records.stride * record[m];
+    }
+    if (a.records.ids != nullptr) {
+      for (std::size_t next = i + at_once; next < i + 2 * at_once && next < count; ++next) {
+        prefetch(a.records.base + a.records.stride * a.records.ids[next], all_lines * bytes_of(form));
+      }
+    } else {
+      prefetch_ahead(at[0], at_once * a.records.stride);
+      prefetch_ahead(a.factors + 2 * record[0], 1);
+    }
+    __m256i wide[at_once] = {};
+    for (std::size_t line = 0; line < lines; ++line) {
+      const std::byte* const here[at_once] = {at[0] + line * bytes_of(form), at[1] + line * bytes_of(form),
+                                              at[2] + line * bytes_of(form), at[3] + line * bytes_of(form)};
+      add_line<form>(here, a.query + line * elements_of(form), wide);
+    }
+    if (has_rest) {
+      alignas(32) std::byte last[at_once][64] = {};
+      for (std::size_t m = 0; m < at_once; ++m) copy_rest(last[m], at[m] + lines * bytes_of(form), a.rest);
+      add_line<form>({last[0], last[1], last[2], last[3]}, a.query + lines * elements_of(form), wide);
+    }
+    __m128i sums = fold4(wide[0], wide[1], wide[2], wide[3]);
+    if constexpr (form != Form::bytes) sums = _mm_add_epi32(sums, sums);
+    const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, shift));
+    const auto pair = [&](std::size_t m) VICINAL_AVX2 {
+      return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m])));
+    };
+    const __m128 first = _mm_movelh_ps(pair(0), pair(1));
+    const __m128 second = _mm_movelh_ps(pair(2), pair(3));
+    const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
+    const __m128 offsets = _mm_mul_ps(offset_weight, _mm_shuffle_ps(first, second, 0xDD));
+    const __m128 result =
+        _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
+    if (i + at_once <= count) {
+      _mm_storeu_ps(out + i, result);
+    } else {
+      alignas(16) float some[at_once];
+      _mm_store_ps(some, result);
+      for (std::size_t m = 0; i + m < count; ++m) out[i + m] = some[m];
+    }
+  }
+}
+
+template <Form form>
+void score_avx2(const std::int8_t* query, std::size_t dim, const Records& records, const float* factors,
+                std::int32_t shift, float weight, float constant, float offset_weight, std::size_t count,
+                float* out) {
+  if (count == 0) return;
+  constexpr std::size_t elements = elements_of(form);
+  const std::size_t rest = cut<form> ? dim % elements * bytes_of(form) / elements : 0;
+  const std::size_t lines = cut<form> ? dim / elements : (dim + elements - 1) / elements;
+  const Arguments a{query, lines, rest, records, factors, shift, weight, constant, offset_weight};
+  switch (lines) {
+    case 3: return score<3, form>(a, count, out);
+    case 4: return score<4, form>(a, count, out);
+    case 6: return score<6, form>(a, count, out);
+    case 12: return score<12, form>(a, count, out);
+    default: return score<0, form>(a, count, out);
+  }
+}
+
+}  // namespace
+
+void use_avx2(Kernels& table) {
+  if (table.name != "avx2") return;
+  table.bytes = &score_avx2<Form::bytes>;
+  table.nibbles = &score_avx2<Form::nibbles>;
+  table.bits = &score_avx2<Form::bits>;
+  table.quarters = &score_avx2<Form::quarters>;
+}
+
+}  // namespace vicinal
+#else
+namespace vicinal {
+void use_avx2(Kernels& /*table*/) {}
+}  // namespace vicinal
+#endif
