@@ -23,6 +23,7 @@
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/core/random.hpp"
 #include "vicinal/quant/kernels.hpp"
+#include "vicinal/quant/kernels/bit_blocks.hpp"
 
 namespace vicinal::bench {
 namespace {
@@ -171,12 +172,16 @@ struct IntegerKernel {
   Kernels::ByteKernel Kernels::*kernel;
   std::size_t line_elements;
   std::size_t line_bytes;
-  bool tables = false;  // by tables, where a set has them
+  std::size_t planes = 0;  // of records in blocks, which sums are looked up for
 };
 constexpr std::array integer_kernels = {
     IntegerKernel{"bytes", &Kernels::bytes, 64, 64}, IntegerKernel{"nibbles", &Kernels::nibbles, 128, 64},
-    IntegerKernel{"bits", &Kernels::bits, 64, 8}, IntegerKernel{"quarters", &Kernels::quarters, 64, 16},
-    IntegerKernel{"bit_tables", &Kernels::bits, 64, 8, true}};
+    IntegerKernel{"bits", &Kernels::bits, 64, 8},    IntegerKernel{"quarters", &Kernels::quarters, 64, 16},
+    IntegerKernel{"bit_blocks", nullptr, 64, 8, 1},  IntegerKernel{"quarter_blocks", nullptr, 64, 16, 2}};
+
+const BitBlockKernels& blocks_of(const Kernels& set) {
+  return *std::ranges::find(available_bit_block_kernels(), set.name, &BitBlockKernels::name);
+}
 
 struct WholeKernel {
   const char* name;
@@ -210,15 +215,13 @@ struct Row {
                                 : integer->name) +
            "/" + std::string(set.name) + "/" + std::to_string(dim);
   }
-  [[nodiscard]] bool by_tables() const { return integer != nullptr && integer->tables; }
-  [[nodiscard]] bool is_of(const Kernels& set) const {
-    return !by_tables() || (set.bit_tables != nullptr && !by_id);
-  }
+  [[nodiscard]] std::size_t planes() const { return integer != nullptr ? integer->planes : 0; }
   // Of a set's own.
   [[nodiscard]] Array<std::int8_t> tables(const Kernels& set, const Query& query) const {
-    if (!by_tables()) return {};
-    Array<std::int8_t> made((dim + 63) / 64 * Kernels::bit_table_bytes);
-    set.make_bit_tables(query.bytes.data(), dim, made.data());
+    if (planes() == 0) return {};
+    const std::size_t words = (dim + 63) / 64 * 2;
+    Array<std::int8_t> made(words * block_table_bytes);
+    blocks_of(set).make_tables(query.bytes.data(), words, made.data());
     return made;
   }
   // Scores `count` records from `first` on, or by ids.
@@ -230,10 +233,10 @@ struct Row {
       (set.*whole->kernel)(query.bytes.data(), dim, where, nullptr, -2.0F, 1.0F, count, out);
     } else if (kernel != nullptr) {
       (set.*kernel->kernel)(query.floats.data(), dim, where, count, out);
-    } else if (!tables.empty()) {
+    } else if (planes() != 0) {
       const ByteQuery one{tables.data(), 1000, -2.0F, 1.0F, 1.0F};
-      set.bit_tables({&one, 1}, dim, where.base, where.stride, data.factors.data() + 2 * first, count, out,
-                     count);
+      blocks_of(set).scan({&one, 1}, (dim + 63) / 64 * 2, planes(), where.base,
+                          data.factors.data() + 2 * first, count, out, count);
     } else {
       (set.*integer->kernel)(query.bytes.data(), dim, where, data.factors.data() + 2 * first, 1000, -2.0F,
                              1.0F, 1.0F, count, out);
@@ -248,14 +251,15 @@ bool answers_agree(const Row& row, const Kernels& set, const Query& query,
   std::vector<float> expected(count);
   std::vector<float> got(count);
   const std::uint32_t* const use = row.by_id ? ids.data() : nullptr;
-  row.run(available_kernels().front(), query, {}, 0, use, count, expected.data());
+  const Kernels& scalar = available_kernels().front();
+  row.run(scalar, query, row.tables(scalar, query), 0, use, count, expected.data());
   row.run(set, query, row.tables(set, query), 0, use, count, got.data());
   return std::memcmp(expected.data(), got.data(), count * sizeof(float)) == 0;
 }
 
 void time_kernel(benchmark::State& state, const Row& row, const Kernels& set) {
   const std::vector<std::uint32_t> ids = row.by_id ? random_ids(row.records()) : std::vector<std::uint32_t>();
-  const Query query(row.dim, row.by_tables() ? Kernels::largest_bit_value : 127);
+  const Query query(row.dim, row.planes() != 0 ? Kernels::largest_bit_value : 127);
   if (!answers_agree(row, set, query, ids)) {
     state.SkipWithError("differs from the scalar kernels");
     return;
@@ -294,8 +298,9 @@ void register_all() {
       for (const std::size_t dim : dims) {
         for (const FloatKernel& kernel : float_kernels)
           rows.push_back({&kernel, nullptr, nullptr, dim, place, by_id});
-        for (const IntegerKernel& kernel : integer_kernels)
-          rows.push_back({nullptr, &kernel, nullptr, dim, place, by_id});
+        for (const IntegerKernel& kernel : integer_kernels) {
+          if (kernel.planes == 0 || !by_id) rows.push_back({nullptr, &kernel, nullptr, dim, place, by_id});
+        }
         for (const WholeKernel& kernel : whole_kernels)
           rows.push_back({nullptr, nullptr, &kernel, dim, place, by_id});
       }
@@ -311,7 +316,6 @@ void register_all() {
   }
   for (const Row& row : rows) {
     for (const Kernels& set : available_kernels()) {
-      if (!row.is_of(set)) continue;
       benchmark::RegisterBenchmark(row.name(set).c_str(), time_kernel, row, set)->MinTime(0.1);
     }
   }

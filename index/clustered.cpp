@@ -35,7 +35,7 @@ Clustered::Clustered(std::vector<Cluster> clusters) {
           fmt::format("a cluster of {} rows has codes of {}", cluster.rows.size(), cluster.codes.size()));
     }
     rows.push_back(std::move(cluster.rows));
-    parts_.emplace_back(Flat(std::move(cluster.codes)), std::move(cluster.projection));
+    parts_.emplace_back(Flat(cluster.codes), std::move(cluster.projection));
     if (parts_.back().dim() != dim() || parts_.back().metric() != metric())
       throw InvalidArgument("the clusters' projections are of different dimensions or metrics");
   }

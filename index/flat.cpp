@@ -33,11 +33,7 @@ class GroupScan {
   void score(const std::uint32_t* slots, std::size_t first, std::size_t count) {
     const std::size_t stride = (count + 15) / 16 * 16;
     if (distances_.size() < prepared_.size() * stride) distances_ = Array<float>(prepared_.size() * stride);
-    const Codec& codec = codes_.codec();
-    if (slots == nullptr) {
-      const float* factors = codes_.factors() + codec.factor_count() * first;
-      codec.score_group(prepared_, codes_.record(first), factors, count, distances_.data(), stride);
-    }
+    if (slots == nullptr) codes_.score_range(prepared_, first, count, distances_.data(), stride);
     for (std::size_t q = 0; q < prepared_.size(); ++q) {
       float* const distances = distances_.data() + q * stride;
       if (slots != nullptr) codes_.score(prepared_[q], slots, count, distances);
@@ -76,7 +72,7 @@ class GroupScan {
 
 }  // namespace
 
-Flat::Flat(CodeStore codes) : codes_(std::move(codes)) {
+Flat::Flat(const CodeStore& codes) : codes_(codes.in_blocks()) {
   if (codes_.codec().kind() == CodecKind::f32) norms_ = squared_norms(codes_);
 }
 
@@ -107,7 +103,8 @@ SearchStats Flat::scan(const VectorBatch& queries, std::size_t first_query, std:
   GroupScan group(codes_, queries, first_query, count, out.k());
   SearchStats work;
   work.queries = count;
-  const std::size_t block = std::clamp<std::size_t>(block_bytes / codes_.codec().stride(), 16, most_block);
+  const std::size_t block =
+      std::clamp<std::size_t>(block_bytes / codes_.codec().stride() / 16 * 16, 16, most_block);
   std::vector<std::uint32_t> passing;
   std::uint64_t scored = 0;
   for (std::size_t first = 0; first < size(); first += block) {

@@ -22,7 +22,7 @@ class Flat {
   };
 
   Flat() = default;
-  explicit Flat(CodeStore codes);
+  explicit Flat(const CodeStore& codes);
 
   [[nodiscard]] std::size_t size() const { return codes_.size(); }
   [[nodiscard]] std::size_t dim() const { return codes_.codec().input_dim(); }

@@ -61,7 +61,7 @@ class FusedRows::Encoder {
       if (i >= count) continue;
       decode(links[i], difference_);
       for (std::size_t j = 0; j < rows_.dim_; ++j) difference_[j] -= own_[j];
-      write_code(row + i / neighbour_block * rows_.words_ * neighbour_word_bytes + i % neighbour_block * 4);
+      write_code(row + i / block_records * rows_.words_ * block_word_bytes + i % block_records * 4);
       write_factors(slot, links[i], factors + i);
     }
   }
@@ -78,7 +78,7 @@ class FusedRows::Encoder {
     for (std::size_t j = 0; j < rows_.dim_; ++j) {
       const bool set = difference_[j] >= 0;
       signs_[j] = set ? 1.0F : -1.0F;
-      code[j / 32 * neighbour_word_bytes + j % 32 / 8] |= std::byte{set} << static_cast<int>(j % 8);
+      code[j / 32 * block_word_bytes + j % 32 / 8] |= std::byte{set} << static_cast<int>(j % 8);
     }
   }
 
@@ -163,7 +163,7 @@ void FusedRows::prepare_query(std::span<const float> vector, FusedQuery& query) 
   if (query.values.size() != room) {
     query.rotated = Array<float>(room);
     query.values = Array<std::int8_t>(room);
-    query.tables = Array<std::int8_t>(words_ * neighbour_table_bytes);
+    query.tables = Array<std::int8_t>(words_ * block_table_bytes);
   }
   const std::span<float> rotated(query.rotated.data(), dim_);
   if (metric_ == Metric::cosine) {
@@ -183,7 +183,7 @@ void FusedRows::prepare_query(std::span<const float> vector, FusedQuery& query) 
     total += value;
   }
   std::fill(query.values.data() + dim_, query.values.data() + room, std::int8_t{0});
-  neighbour_kernels().make_tables(query.values.data(), words_, query.tables.data());
+  bit_block_kernels().make_tables(query.values.data(), words_, query.tables.data());
   query.lookup = {query.tables.data(), total, step};
   query.side_weight = factor_arrays_ == 3 ? vector[dim_] : 0.0F;
 }
@@ -192,7 +192,7 @@ void FusedRows::score(std::uint32_t slot, float distance, const FusedQuery& quer
                       float* out) const noexcept {
   const std::byte* const own = row(slot);
   const auto* const factors = reinterpret_cast<const float*>(own + factors_offset());
-  neighbour_kernels().score(query.lookup, own, words_, factors, distance, degree_, out);
+  bit_block_kernels().score(query.lookup, own, words_, factors, distance, degree_, out);
   if (factor_arrays_ == 2) return;
   const float* const sides = factors + 2 * degree_;
   for (std::size_t i = 0; i < degree_; ++i) out[i] += query.side_weight * sides[i];

@@ -9,7 +9,7 @@
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/index/graph.hpp"
 #include "vicinal/quant/code_store.hpp"
-#include "vicinal/quant/kernels/neighbours.hpp"
+#include "vicinal/quant/kernels/bit_blocks.hpp"
 #include "vicinal/quant/rotation.hpp"
 
 namespace vicinal {
@@ -19,7 +19,7 @@ struct FusedQuery {
   Array<float> rotated;
   Array<std::int8_t> values;
   Array<std::int8_t> tables;
-  NeighbourQuery lookup;
+  BitBlockQuery lookup;
   float side_weight = 0.0F;  // of what inner product adds apart
 };
 
@@ -28,13 +28,13 @@ struct FusedQuery {
 /// read of consecutive memory then tells, from the exact distance of the node, about those of all its neighbours; the error is in
 /// proportion to the node's distances from the query and from the neighbour, hence small where it matters.
 ///
-/// A row is, from a multiple of 64 bytes on: the codes (NeighbourKernels), the factors, an array of f32 each with a value a neighbour, and
+/// A row is, from a multiple of 64 bytes on: the codes (BitBlockKernels), the factors, an array of f32 each with a value a neighbour, and
 /// the ids. Made from what the records of a store stand for, so that equal stores and graphs have equal rows, on any machine.
 /// Immutable; copies share everything. Not installed.
 class FusedRows {
  public:
   FusedRows() = default;
-  /// `level` has the nodes of `codes`, in the same order, and its degree is a multiple of neighbour_block. Throws InvalidArgument, Cancelled.
+  /// `level` has the nodes of `codes`, in the same order, and its degree is a multiple of block_records. Throws InvalidArgument, Cancelled.
   static FusedRows build(const CodeStore& codes, const Graph::Level& level, const BuildControl& control);
 
   [[nodiscard]] bool empty() const { return size_ == 0; }
@@ -65,7 +65,7 @@ class FusedRows {
   FusedRows(const CodeStore& codes, std::size_t degree);
   [[nodiscard]] const std::byte* row(std::size_t slot) const { return rows_.data() + slot * row_bytes_; }
   [[nodiscard]] std::size_t factors_offset() const {
-    return degree_ / neighbour_block * words_ * neighbour_word_bytes;
+    return degree_ / block_records * words_ * block_word_bytes;
   }
   [[nodiscard]] std::size_t ids_offset() const {
     return factors_offset() + factor_arrays_ * degree_ * sizeof(float);

@@ -93,7 +93,7 @@ void HnswOptions::validate() const {
   require_range("efc", ef_construction, m, 4096);
   if (!(alpha >= 1.0F && alpha <= 2.0F))
     throw InvalidArgument("alpha is " + std::to_string(alpha) + ", expected 1 to 2");
-  if (layout == GraphLayout::fused && 2 * m % neighbour_block != 0)
+  if (layout == GraphLayout::fused && 2 * m % block_records != 0)
     throw InvalidArgument("m is " + std::to_string(m) + ", the fused layout wants a multiple of 8");
 }
 

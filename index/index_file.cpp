@@ -130,7 +130,7 @@ AnyRetriever load_inner(const Container& file, Spec& spec, const ExpectedCodes& 
   CodeStore codes = CodeStore::load(file, flat_prefix);
   require_codes(codes, expected, flat_prefix);
   take_stored_norm(codes, spec.codec);
-  return Flat(std::move(codes));
+  return Flat(codes);
 }
 
 // What codes of projected vectors must hold.

@@ -112,7 +112,7 @@ Tiered::Tiered(std::vector<Tier> tiers) {
       throw InvalidArgument(
           fmt::format("a tier of {} rows has codes of {}", tier.rows.size(), tier.codes.size()));
     }
-    flats_.push_back(tier.rows.empty() ? Flat() : Flat(std::move(tier.codes)));
+    flats_.push_back(tier.rows.empty() ? Flat() : Flat(tier.codes));
     rows.push_back(std::move(tier.rows));
   }
   partition_ = RowPartition(std::move(rows));

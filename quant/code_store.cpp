@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/float16.hpp"
@@ -14,6 +15,8 @@ namespace vicinal {
 namespace {
 
 constexpr std::size_t rows_per_task = 256;
+
+std::size_t block_count(std::size_t records) { return (records + Codec::block_size - 1) / Codec::block_size; }
 
 // The section "<prefix>/codec". Written field by field, little-endian, so that no padding reaches the file.
 struct CodecHeader {
@@ -28,10 +31,11 @@ struct CodecHeader {
   std::uint8_t
       split_queries;  // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
   std::uint8_t
-      layout;  // of i8 and i4, 0 in the first files; with side_value_flag for a side value; or norm_flag, of float8
+      layout;  // of i8, i4 and b2, 0 in the first files; with side_value_flag for a side value; norm_flag, of float8; and blocks_flag
 };
 constexpr std::uint8_t side_value_flag = 2;
 constexpr std::uint8_t norm_flag = 4;
+constexpr std::uint8_t blocks_flag = 8;  // of b1 and b2: records lie in blocks, of which the last is whole
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
 [[noreturn]] void throw_corrupt(const std::string& prefix, const std::string& reason) {
@@ -156,8 +160,51 @@ CodeStore CodeStore::of_codes(const Codec& codec, Array<std::byte> records, Arra
   return store;
 }
 
+CodeStore CodeStore::in_blocks() const {
+  if (blocks_ || !codec_.has_blocks()) return *this;
+  CodeStore store = *this;
+  store.blocks_ = true;
+  store.records_ = Array<std::byte>(block_count(size_) * codec_.block_bytes());
+  for (std::size_t slot = 0; slot < size_; ++slot) {
+    codec_.put_in_block(record(slot), slot % Codec::block_size,
+                        store.records_.data() + slot / Codec::block_size * codec_.block_bytes());
+  }
+  return store;
+}
+
 void CodeStore::decode(std::size_t slot, std::span<float> out) const {
-  codec_.decode(record(slot), factors() + codec_.factor_count() * slot, out);
+  const float* const own = factors() + codec_.factor_count() * slot;
+  if (!blocks_) return codec_.decode(record(slot), own, out);
+  std::vector<std::byte> record(codec_.stride());
+  codec_.take_from_block(block(slot), slot % Codec::block_size, record.data());
+  codec_.decode(record.data(), own, out);
+}
+
+void CodeStore::score(const PreparedQuery& query, const std::uint32_t* slots, std::size_t count,
+                      float* out) const noexcept {
+  if (!blocks_) return codec_.score(query, records(), factors(), slots, count, out);
+  if (slots == nullptr) return score_range({&query, 1}, 0, count, out, 0);
+  // The blocks that have any of them: all of a block takes as long as one.
+  float all[Codec::block_size];
+  std::size_t last = size_;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t number = slots[i] / Codec::block_size;
+    if (number != last)
+      score_range({&query, 1}, number * Codec::block_size,
+                  std::min(Codec::block_size, size_ - number * Codec::block_size), all, 0);
+    last = number;
+    out[i] = all[slots[i] % Codec::block_size];
+  }
+}
+
+void CodeStore::score_range(std::span<const PreparedQuery> queries, std::size_t first, std::size_t count,
+                            float* out, std::size_t out_stride) const noexcept {
+  const float* const own = factors() + codec_.factor_count() * first;
+  if (blocks_) {
+    codec_.score_blocks(queries, block(first), own, count, out, out_stride);
+  } else {
+    codec_.score_group(queries, record(first), own, count, out, out_stride);
+  }
 }
 
 void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
@@ -173,7 +220,8 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
       static_cast<std::int16_t>(codec_.exponent()),
       codec_.splits_queries(),
       static_cast<std::uint8_t>(codec_.layout() + (options.side_value ? side_value_flag : 0) +
-                                (is_float8(options.kind) && codec_.factor_count() == 1 ? norm_flag : 0))};
+                                (is_float8(options.kind) && codec_.factor_count() == 1 ? norm_flag : 0) +
+                                (blocks_ ? blocks_flag : 0))};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
   if (codec_.factor_count() != 0) writer.add(prefix + "/factors", factors_.span());
@@ -213,9 +261,12 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
                              (header.layout & side_value_flag) != 0,
                              {},
                              !normed || (header.layout & norm_flag) != 0};
-  const int layout = header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0));
-  const bool has_layouts = options.kind == CodecKind::i8 || options.kind == CodecKind::i4;
-  if (layout > (has_layouts ? Codec::newest_layout : 0)) throw_corrupt(prefix + "/codec", "unknown layout");
+  const bool blocks = is_rabitq(options.kind) && (header.layout & blocks_flag) != 0;
+  const int layout = header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0) |
+                                       (blocks ? int{blocks_flag} : 0));
+  if (layout > (has_layouts(options.kind) ? Codec::newest_layout : 0) ||
+      (blocks && layout == 0 && options.kind == CodecKind::b2))
+    throw_corrupt(prefix + "/codec", "unknown layout");
   if (options.side_value &&
       (!is_integer(options.kind) || header.metric == static_cast<std::uint8_t>(Metric::cosine)))
     throw_corrupt(prefix + "/codec", "a side value where there cannot be one");
@@ -236,10 +287,12 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
   if (header.split_queries == 1 && !store.codec_.splits_queries())
     throw_corrupt(prefix + "/codec", "queries of this codec cannot be split");
   store.size_ = header.size;
+  store.blocks_ = blocks;
   const std::size_t stride = store.codec_.stride();
   if (header.size > file.file_bytes() / stride)
     throw_corrupt(prefix + "/codes", "is shorter than size x stride");
-  const Array<std::uint8_t> codes = file.array<std::uint8_t>(prefix + "/codes", header.size * stride);
+  const std::size_t records = blocks ? block_count(header.size) * Codec::block_size : header.size;
+  const Array<std::uint8_t> codes = file.array<std::uint8_t>(prefix + "/codes", records * stride);
   store.records_ = codes.as<std::byte>();
   if (!records_are_finite(options.kind, store.records(), store.records_.size())) {
     throw_corrupt(prefix + "/codes", "holds a value that is not finite");

@@ -25,6 +25,11 @@ class CodeStore {
   /// Throws InvalidArgument when their sizes do not fit together.
   static CodeStore of_codes(const Codec& codec, Array<std::byte> records, Array<float> factors);
 
+  /// The same vectors with their records in blocks (Codec::has_blocks(), else as they are): for scans, which score_range() does. They have no
+  /// record() then, and to score them in another order takes longer.
+  [[nodiscard]] CodeStore in_blocks() const;
+  [[nodiscard]] bool has_blocks() const { return blocks_; }
+
   [[nodiscard]] const Codec& codec() const { return codec_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t dim() const { return codec_.dim(); }
@@ -43,9 +48,11 @@ class CodeStore {
 
   void decode(std::size_t slot, std::span<float> out) const;
   void score(const PreparedQuery& query, const std::uint32_t* slots, std::size_t count,
-             float* out) const noexcept {
-    codec_.score(query, records(), factors(), slots, count, out);
-  }
+             float* out) const noexcept;
+  /// Several queries, made ready by prepare_query() and prepare_scan(), against slots first, first + 1, ..., where `first` is a multiple of 16:
+  /// out[q * out_stride + i] is the distance of slot first + i.
+  void score_range(std::span<const PreparedQuery> queries, std::size_t first, std::size_t count, float* out,
+                   std::size_t out_stride) const noexcept;
 
   /// Sections "<prefix>/codec", "/codes", "/factors", "/mean", "/product", "/centroids", "/directions", those that the codec has.
   void save(ContainerWriter& writer, const std::string& prefix) const;
@@ -53,9 +60,14 @@ class CodeStore {
   static CodeStore load(const Container& file, const std::string& prefix);
 
  private:
+  [[nodiscard]] const std::byte* block(std::size_t slot) const {
+    return records_.data() + slot / Codec::block_size * codec_.block_bytes();
+  }
+
   Codec codec_;
   std::size_t size_ = 0;
-  Array<std::byte> records_;
+  bool blocks_ = false;
+  Array<std::byte> records_;  // or blocks of them
   Array<float> factors_;
 };
 

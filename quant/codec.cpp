@@ -39,7 +39,7 @@ void Codec::arrange_query(std::int8_t* values) const {
 void Codec::set_signed_query(std::span<const float> residual, PreparedQuery& query, float& scale,
                              float& norm) const {
   const float largest = require_byte_range(residual, to_string(kind()), "the query");
-  const float most = kind() == CodecKind::b1 ? largest_bit_query : largest_code;
+  const float most = has_blocks() ? largest_bit_query : largest_code;
   scale = largest / most;
   const float inverse = scale > std::numeric_limits<float>::min() ? most / largest : 0.0F;
   auto* bytes = reinterpret_cast<std::int8_t*>(query.values_.data());
@@ -88,7 +88,6 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
   query.unit_ = 1.0F;
   query.offset_weight_ = 1.0F;
   query.whole_ = false;
-  query.has_tables_ = false;
   if (!integer) {
     if (set_whole_query(scratch, query)) return;
     if (is_float8(kind())) {
@@ -129,16 +128,6 @@ void Codec::prepare_query(std::span<const float> vector, PreparedQuery& query) c
     query.weight_ *= 0.5F;  // The kernel's codes are twice as large.
 }
 
-void Codec::prepare_scan(PreparedQuery& query) const {
-  if (kind() == CodecKind::b1 && kernels_->bit_tables != nullptr) {
-    const std::size_t bytes = padded(dim_, 64) / 64 * Kernels::bit_table_bytes;
-    if (query.tables_.size() != bytes) query.tables_ = Array<std::int8_t>(bytes);
-    kernels_->make_bit_tables(reinterpret_cast<const std::int8_t*>(query.values_.data()), dim_,
-                              query.tables_.data());
-    query.has_tables_ = true;
-  }
-}
-
 void Codec::prepare_record(const std::byte* record, const float* l2_factors, PreparedQuery& query) const {
   if (is_product(kind())) return prepare_product_record(record, query);
   const bool integer = is_integer(kind());
@@ -146,7 +135,6 @@ void Codec::prepare_record(const std::byte* record, const float* l2_factors, Pre
           integer ? dim_ : dim_ * sizeof(float), dim_);
   query.l2_ = true;
   query.whole_ = false;
-  query.has_tables_ = false;
   query.unit_ = 1.0F;
   if (is_float8(kind())) {
     auto* values = reinterpret_cast<float*>(query.values_.data());
@@ -188,13 +176,8 @@ std::size_t Codec::kernel_dim() const { return kind() == CodecKind::i4 ? 2 * str
 void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte* records,
                         const float* factors, std::size_t count, float* out,
                         std::size_t out_stride) const noexcept {
-  const bool by_tables =
-      std::ranges::all_of(queries, [](const PreparedQuery& query) { return query.has_tables_; });
-  const auto group = by_tables                 ? kernels_->bit_tables
-                     : kind() == CodecKind::i8 ? kernels_->bytes_group
+  const auto group = kind() == CodecKind::i8   ? kernels_->bytes_group
                      : kind() == CodecKind::i4 ? kernels_->nibbles_group
-                     : kind() == CodecKind::b1 ? kernels_->bits_group
-                     : kind() == CodecKind::b2 ? kernels_->quarters_group
                                                : nullptr;
   if (group == nullptr || queries.size() == 1) {
     for (std::size_t q = 0; q < queries.size(); ++q)
@@ -207,9 +190,8 @@ void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte*
     const std::size_t size = std::min(most, queries.size() - first);
     for (std::size_t q = 0; q < size; ++q) {
       const PreparedQuery& query = queries[first + q];
-      some[q] = {
-          by_tables ? query.tables_.data() : reinterpret_cast<const std::int8_t*>(query.values_.data()),
-          query.shift_, query.weight_, query.constant_, query.offset_weight_};
+      some[q] = {reinterpret_cast<const std::int8_t*>(query.values_.data()), query.shift_, query.weight_,
+                 query.constant_, query.offset_weight_};
     }
     group({some, size}, kernel_dim(), records, stride_, factors, count, out + first * out_stride, out_stride);
   }
@@ -220,12 +202,6 @@ void Codec::score(const PreparedQuery& query, const std::byte* records, const fl
   const Records where{records, stride_, ids};
   if (is_product(kind()))
     return product_->score(query.values_.data(), query.weight_, query.constant_, records, ids, count, out);
-  constexpr std::size_t fewest_for_tables = 8;
-  if (query.has_tables_ && ids == nullptr && count >= fewest_for_tables) {
-    const ByteQuery one{query.tables_.data(), query.shift_, query.weight_, query.constant_,
-                        query.offset_weight_};
-    return kernels_->bit_tables({&one, 1}, dim_, records, stride_, factors, count, out, count);
-  }
   if (is_integer(kind())) {
     const auto kernel = kind() == CodecKind::i8   ? kernels_->bytes
                         : kind() == CodecKind::i4 ? kernels_->nibbles

@@ -48,6 +48,10 @@ constexpr bool is_integer(CodecKind kind) {
 /// RaBitQ's: the scale makes estimates of distances unbiased, and errors have a bound.
 constexpr bool is_rabitq(CodecKind kind) { return kind == CodecKind::b1 || kind == CodecKind::b2; }
 
+/// Of which the first files had another layout (Codec::layout()).
+constexpr bool has_layouts(CodecKind kind) {
+  return kind == CodecKind::i8 || kind == CodecKind::i4 || kind == CodecKind::b2;
+}
 constexpr bool is_product(CodecKind kind) { return kind == CodecKind::pq8 || kind == CodecKind::pq4; }
 
 /// How many sub-spaces pq8 and pq4 cut vectors into: `parts`, or where that is 0 one for every `divisor` dimensions, rounded up.
@@ -104,8 +108,7 @@ class PreparedQuery {
   float norm_ = 0.0F;          // RaBitQ: length of the query after centring
   float step_ = 0.0F;          // RaBitQ: what one unit of a byte of the query stands for
   bool whole_ = false;         // float8: values_ are the bytes of whole numbers
-  Array<std::int8_t> tables_;  // b1: of a query, where the kernels have such
-  bool has_tables_ = false;
+  Array<std::int8_t> tables_;  // of prepare_scan()
 };
 
 /// A trained map from vectors to records, and the distances on them. Immutable and thread-safe once made; cheap to copy.
@@ -119,6 +122,8 @@ class PreparedQuery {
 /// dim % 128 elements the first half, rounded up to a multiple of 8, are low and the others high.
 /// Layout 0, as the first files had it: i8 padded to a multiple of 64 bytes, i4 to one of 64 as above with (h - 8) * scale.
 /// b1: bit j % 8 of byte j / 8 is set where element j is not negative: its signs c, 1 or -1.
+/// Values of queries are from -31 to 31 for b1 and b2, so that their sums can be looked up, and from -127 to 127 for the others and for b2 of
+/// layout 0.
 /// b2: element j lies in byte j / 64 * 16 + j % 16, in the two bits from 2 (j % 64 / 16) on; two bits b stand for c = 2 b - 3.
 /// The scale of both is |r|^2 / <r, c> and their offset for l2 |r|^2, so distances are estimates without bias; those of l2 may be below 0.
 /// pq8 and pq4: see ProductQuantiser. Of their options `product` is given in parts once there is a codec, and `centre` is false.
@@ -147,7 +152,7 @@ class Codec {
   [[nodiscard]] std::size_t dim() const { return dim_; }  ///< values that are coded
   /// Values of a vector and of a query: dim(), and one more with a side value.
   [[nodiscard]] std::size_t input_dim() const { return dim_ + (options_.side_value ? 1 : 0); }
-  [[nodiscard]] int layout() const { return layout_; }                   ///< of i8 and i4; of others 0
+  [[nodiscard]] int layout() const { return layout_; }                   ///< of i8, i4 and b2; of others 0
   [[nodiscard]] std::size_t stride() const { return stride_; }           ///< bytes a record
   [[nodiscard]] bool has_factors() const { return is_integer(kind()); }  ///< {scale, offset}
   [[nodiscard]] std::size_t factor_count() const {                       ///< floats beside a record
@@ -184,9 +189,24 @@ class Codec {
   /// that i8 cannot hold. input_dim() values.
   void prepare_query(std::span<const float> vector, PreparedQuery& query) const;
 
-  /// For a query just prepared that will be scored against many records in order (score() without ids): adds what makes that faster, once.
-  /// The distances are the same.
+  /// Whether records can lie in blocks, sixteen side by side (quant/kernels/bit_blocks.hpp), which is how they are scanned fastest: of b1 and of
+  /// b2 from layout 1 on.
+  [[nodiscard]] bool has_blocks() const {
+    return kind() == CodecKind::b1 || (kind() == CodecKind::b2 && layout_ > 0);
+  }
+  [[nodiscard]] std::size_t block_bytes() const { return block_size * stride_; }
+  static constexpr std::size_t block_size = 16;  ///< records
+  /// Writes `record` to place `place` of a block, whose bytes there are 0, and back.
+  void put_in_block(const std::byte* record, std::size_t place, std::byte* block) const;
+  void take_from_block(const std::byte* block, std::size_t place, std::byte* record) const;
+
+  /// Adds to a query just prepared what score_blocks() needs.
   void prepare_scan(PreparedQuery& query) const;
+
+  /// Queries of prepare_scan() against the first `count` records of consecutive blocks: out[q * out_stride + r] is what score() gives.
+  /// `blocks` is 64-byte aligned, and the last one is whole; `factors` is that of record 0.
+  void score_blocks(std::span<const PreparedQuery> queries, const std::byte* blocks, const float* factors,
+                    std::size_t count, float* out, std::size_t out_stride) const noexcept;
 
   /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
   /// is what a graph is built on. For integers pass `l2_factors` to score(): {scale, |decoded residual|^2}. Of float8 the distances are those

@@ -134,7 +134,7 @@ Codec::Codec(const CodecOptions& options, Metric metric, std::size_t dim, int la
                           std::string(to_string(metric)) +
                           " takes no side value, expected integers and l2 or ip");
   }
-  if (options.kind == CodecKind::i8 || options.kind == CodecKind::i4) layout_ = layout;
+  if (has_layouts(options.kind)) layout_ = layout;
   switch (options.kind) {
     case CodecKind::f32: stride_ = dim * sizeof(float); break;
     case CodecKind::f16:

@@ -75,13 +75,8 @@ struct Kernels {
   using GroupKernel = void (*)(std::span<const ByteQuery> queries, std::size_t dim, const std::byte* base,
                                std::size_t stride, const float* factors, std::size_t count, float* out,
                                std::size_t out_stride);
-  GroupKernel bytes_group = nullptr, nibbles_group = nullptr, bits_group = nullptr, quarters_group = nullptr;
-  /// Another way to what bits_group gives: from tables of sums of a query's values, which are from -largest_bit_value to largest_bit_value.
-  /// Made once for many records, they take bit_table_bytes for every 64 dimensions or part of them, 64-byte aligned, and stand in
-  /// place of the query's values. Null where an instruction set gains nothing.
-  void (*make_bit_tables)(const std::int8_t* query, std::size_t dim, std::int8_t* tables) = nullptr;
-  GroupKernel bit_tables = nullptr;
-  static constexpr std::size_t bit_table_bytes = 256;
+  GroupKernel bytes_group = nullptr, nibbles_group = nullptr;
+  /// Of values of queries whose sums are looked up (quant/kernels/bit_blocks.hpp).
   static constexpr std::int32_t largest_bit_value = 31;
   bool fast_bytes = false;  ///< bytes run on an instruction of their own, several times as fast as floats
 };

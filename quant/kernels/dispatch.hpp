@@ -19,8 +19,8 @@ void use_avx2(Kernels& table);
 /// true, when the CPU has AVX-512 VNNI.
 bool use_vnni(Kernels& table);
 
-/// Replaces the kernels of float8 as whole numbers of an "avx3_vnni" table by those that look codes up among 128 bytes, and adds those of
-/// bits by tables, where the CPU has AVX-512 VBMI.
+/// Replaces the kernels of float8 as whole numbers of an "avx3_vnni" table by those that look codes up among 128 bytes, where the CPU has
+/// AVX-512 VBMI.
 void use_vbmi(Kernels& table);
 
 /// Of tables of other loops, plainest first, the one of the set that kernels() has chosen.

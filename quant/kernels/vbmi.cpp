@@ -132,7 +132,6 @@ void use_vbmi(Kernels& table) {
   if (!__builtin_cpu_supports("avx512vbmi") || table.name != "avx3_vnni") return;
   table.whole_e4m3 = &score_whole_vbmi<Float8Format::e4m3>;
   table.whole_e3m4 = &score_whole_vbmi<Float8Format::e3m4>;
-  use_vbmi_bits(table);
 }
 
 }  // namespace vicinal

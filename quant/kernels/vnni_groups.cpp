@@ -15,15 +15,11 @@ namespace {
 // Codes 64 step to 64 step + 63 of a record; of the last line `rest` tells the bytes there are.
 template <Form form, bool whole>
 VICINAL_VNNI inline __m512i codes_at(const std::byte* record, std::size_t step, __mmask64 rest) {
-  if constexpr (form == Form::bits || form == Form::quarters) {
-    return small_codes<form>(record + step * bytes_of(form));
-  } else {
-    const std::byte* const line = record + (form == Form::nibbles ? step / 2 : step) * 64;
-    const __m512i codes = whole ? _mm512_loadu_si512(line) : _mm512_maskz_loadu_epi8(rest, line);
-    if constexpr (form == Form::bytes) return codes;
-    const __m512i mask = _mm512_set1_epi8(15);
-    return _mm512_and_si512(step % 2 == 0 ? codes : _mm512_srli_epi16(codes, 4), mask);
-  }
+  const std::byte* const line = record + (form == Form::nibbles ? step / 2 : step) * 64;
+  const __m512i codes = whole ? _mm512_loadu_si512(line) : _mm512_maskz_loadu_epi8(rest, line);
+  if constexpr (form == Form::bytes) return codes;
+  const __m512i mask = _mm512_set1_epi8(15);
+  return _mm512_and_si512(step % 2 == 0 ? codes : _mm512_srli_epi16(codes, 4), mask);
 }
 
 constexpr std::size_t records_at_once = 4;
@@ -97,7 +93,7 @@ VICINAL_VNNI void score(const ByteQuery* queries, const Task& task, std::size_t 
     for (std::size_t q = 0; q < group; ++q) {
       const ByteQuery& query = queries[q];
       __m128i sums = fold4(all.sums[q][0], all.sums[q][1], all.sums[q][2], all.sums[q][3]);
-      if constexpr (form == Form::bits || form == Form::nibbles) sums = _mm_add_epi32(sums, sums);
+      if constexpr (form == Form::nibbles) sums = _mm_add_epi32(sums, sums);
       const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, _mm_set1_epi32(query.shift)));
       const __m128 offset =
           _mm_add_ps(_mm_set1_ps(query.constant), _mm_mul_ps(_mm_set1_ps(query.offset_weight), offsets));
@@ -115,8 +111,8 @@ void score_group(std::span<const ByteQuery> queries, std::size_t dim, const std:
   if (count == 0) return;
   constexpr std::size_t elements = elements_of(form);
   constexpr std::size_t steps = elements / 64;
-  const std::size_t rest = cut<form> ? dim % elements * bytes_of(form) / elements : 0;
-  const std::size_t lines = cut<form> ? dim / elements : (dim + elements - 1) / elements;
+  const std::size_t rest = dim % elements * bytes_of(form) / elements;
+  const std::size_t lines = dim / elements;
   const Task task{base, stride, lines * steps, rest == 0 ? 0 : steps, (__mmask64{1} << rest) - 1, factors};
   std::size_t q = 0;
   for (; q + 4 <= queries.size(); q += 4)
@@ -131,8 +127,6 @@ void score_group(std::span<const ByteQuery> queries, std::size_t dim, const std:
 void use_vnni_groups(Kernels& table) {
   table.bytes_group = &score_group<Form::bytes>;
   table.nibbles_group = &score_group<Form::nibbles>;
-  table.bits_group = &score_group<Form::bits>;
-  table.quarters_group = &score_group<Form::quarters>;
 }
 
 }  // namespace vicinal

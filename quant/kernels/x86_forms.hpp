@@ -15,8 +15,6 @@ namespace vicinal {
 struct Kernels;
 /// Puts the kernels for groups of queries into the table.
 void use_vnni_groups(Kernels& table);
-/// Puts the kernels of bits by tables into the table, for a CPU that has VBMI.
-void use_vbmi_bits(Kernels& table);
 
 namespace {  // NOLINT: each file that includes this compiles its own, for its own target.
 

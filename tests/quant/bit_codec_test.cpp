@@ -205,7 +205,7 @@ void expect_estimates(CodecKind kind, float most) {
 }
 
 TEST(BitCodec, ScoresAreTheEstimateOfItsDefinition) { expect_estimates(CodecKind::b1, 31.0F); }
-TEST(TwoBitCodec, ScoresAreTheEstimateOfItsDefinition) { expect_estimates(CodecKind::b2, 127.0F); }
+TEST(TwoBitCodec, ScoresAreTheEstimateOfItsDefinition) { expect_estimates(CodecKind::b2, 31.0F); }
 
 // Over many rotations the estimates of one distance average to it, with the spread that the bound promises.
 void expect_no_bias(CodecKind kind) {

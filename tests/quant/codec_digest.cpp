@@ -28,6 +28,7 @@ void print_digest(const CodecCase& which, std::size_t dim) {
   const MatrixView<const float> base = vectors.view().rows_from(0, documents);
   const Codec codec = Codec::train(which.options, which.metric, base);
   const CodeStore store = CodeStore::build(codec, base, {});
+  const CodeStore blocks = store.in_blocks();
   std::vector<float> build_factors;
   std::vector<float> decoded(documents * dim);
   for (std::size_t slot = 0; slot < documents; ++slot) {
@@ -48,7 +49,7 @@ void print_digest(const CodecCase& which, std::size_t dim) {
     codec.prepare_scan(prepared);
     store.score(prepared, ids.data(), documents - q, found.data());
     scores.insert(scores.end(), found.begin(), found.end() - static_cast<std::ptrdiff_t>(q));
-    codec.score(prepared, store.records(), store.factors(), nullptr, documents, found.data());
+    blocks.score_range({&prepared, 1}, 0, documents, found.data(), documents);
     scores.insert(scores.end(), found.begin(), found.end());
     codec.prepare_record(store.record(q), build_factors.data() + 2 * q, prepared);
     codec.score(prepared, store.records(), build_factors.data(), ids.data(), documents, found.data());

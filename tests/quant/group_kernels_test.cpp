@@ -20,13 +20,10 @@ struct GroupCase {
   Kernels::GroupKernel Kernels::*group;
   std::size_t line_elements;
   std::size_t line_bytes;
-  bool cut;  // the last line may have fewer bytes
 };
 constexpr GroupCase group_cases[] = {
-    {"bytes", &Kernels::bytes, &Kernels::bytes_group, 64, 64, true},
-    {"nibbles", &Kernels::nibbles, &Kernels::nibbles_group, 128, 64, true},
-    {"bits", &Kernels::bits, &Kernels::bits_group, 64, 8, false},
-    {"quarters", &Kernels::quarters, &Kernels::quarters_group, 64, 16, false},
+    {"bytes", &Kernels::bytes, &Kernels::bytes_group, 64, 64},
+    {"nibbles", &Kernels::nibbles, &Kernels::nibbles_group, 128, 64},
 };
 
 class GroupKernels : public testing::TestWithParam<Kernels> {};
@@ -40,9 +37,7 @@ TEST_P(GroupKernels, GiveWhatTheKernelsOfOneQueryGive) {
     if (group == nullptr) continue;
     for (std::size_t dim = 2; dim <= most_dim; dim += dim < 140 ? 2 : 26) {
       RandomStream random(dim, 9);
-      const std::size_t bytes =
-          which.cut ? dim * which.line_bytes / which.line_elements
-                    : (dim + which.line_elements - 1) / which.line_elements * which.line_bytes;
+      const std::size_t bytes = dim * which.line_bytes / which.line_elements;
       const std::size_t padded = (dim + 127) / 128 * 128;
       Array<std::int8_t> values(most_queries * padded);
       for (std::size_t j = 0; j < values.size(); ++j) {
@@ -86,55 +81,6 @@ TEST_P(GroupKernels, GiveWhatTheKernelsOfOneQueryGive) {
   }
 }
 
-// Likewise the one by tables of the queries.
-TEST_P(GroupKernels, TablesGiveWhatBitsGive) {
-  constexpr std::size_t most_records = 37, most_dim = 1600, most_queries = 6;
-  constexpr int largest = Kernels::largest_bit_value;
-  if (GetParam().bit_tables == nullptr) GTEST_SKIP() << "not of this set";
-  const GuardedMemory records(most_records * (most_dim / 8 + 8));
-  const GuardedMemory factors(most_records * 2 * sizeof(float));
-  for (std::size_t dim = 1; dim <= most_dim; dim += dim < 270 ? 1 : 133) {
-    RandomStream random(dim, 10);
-    const std::size_t lines = (dim + 63) / 64;
-    const std::size_t bytes = lines * 8;
-    std::vector<Array<std::int8_t>> values;
-    std::vector<Array<std::int8_t>> tables;
-    std::vector<ByteQuery> queries;
-    for (std::size_t q = 0; q < most_queries; ++q) {
-      values.push_back(draw_byte_query(random, dim));
-      for (std::int8_t& value : values[q].span()) value = static_cast<std::int8_t>(value % (largest + 1));
-      // The largest sums, too, of both signs.
-      if ((dim + q) % 3 == 0)
-        std::fill_n(values[q].data(), dim, static_cast<std::int8_t>(dim % 2 == 0 ? -largest : largest));
-      tables.emplace_back(lines * Kernels::bit_table_bytes);
-      GetParam().make_bit_tables(values[q].data(), dim, tables[q].data());
-      queries.push_back({tables[q].data(), static_cast<std::int32_t>(77 + q), -0.25F * static_cast<float>(q),
-                         3.0F, -0.75F});
-    }
-    for (const std::size_t count : {0UL, 1UL, 7UL, 15UL, 16UL, 17UL, 32UL, most_records}) {
-      std::byte* const base = records.last(count * bytes);
-      std::generate(base, base + count * bytes,
-                    [&] { return static_cast<std::byte>(dim % 5 == 0 ? 255 : random.next_below(256)); });
-      std::vector<float> drawn(2 * count);
-      for (float& factor : drawn) factor = static_cast<float>(random.next_unit());
-      const float* const guarded = factors.place(std::span<const float>(drawn));
-      const std::size_t stride = most_records + 3;
-      const std::size_t asked = 1 + count % most_queries;
-      std::vector<float> out(most_queries * stride, 12345.0F);
-      std::vector<float> expected = out;
-      GetParam().bit_tables({queries.data(), asked}, dim, base, bytes, guarded, count, out.data(), stride);
-      for (std::size_t q = 0; q < asked; ++q) {
-        const ByteQuery& query = queries[q];
-        GetParam().bits(values[q].data(), dim, {base, bytes, nullptr}, guarded, query.shift, query.weight,
-                        query.constant, query.offset_weight, count, expected.data() + q * stride);
-      }
-      for (std::size_t i = 0; i < out.size(); ++i)
-        ASSERT_PRED2(same_float, out[i], expected[i])
-            << "dim " << dim << ", result " << i << ", " << count << " records";
-    }
-  }
-}
-
 TEST_P(GroupKernels, AreThereWhereBytesAreFast) {
   for (const GroupCase& which : group_cases)
     EXPECT_EQ(GetParam().*which.group != nullptr, GetParam().fast_bytes) << which.name;
@@ -160,15 +106,11 @@ TEST(CodecGroups, ScoreAsQueriesDoOneByOne) {
     std::vector<float> expected(asked.size() * stride, 12345.0F);
     for (std::size_t q = 0; q < asked.size(); ++q)
       store.score(queries[q], nullptr, count, expected.data() + q * stride);
-    for (const bool scan : {false, true}) {
-      if (scan) std::ranges::for_each(queries, [&](PreparedQuery& query) { codec.prepare_scan(query); });
-      std::vector<float> out(asked.size() * stride, 12345.0F);
-      codec.score_group(queries, store.records(), store.factors(), count, out.data(), stride);
-      EXPECT_EQ(out, expected) << which.name();
-      for (std::size_t q = 0; q < asked.size(); ++q)
-        store.score(queries[q], nullptr, count, out.data() + q * stride);
-      EXPECT_EQ(out, expected) << which.name();
-    }
+    std::vector<float> out(asked.size() * stride, 12345.0F);
+    codec.score_group(queries, store.records(), store.factors(), count, out.data(), stride);
+    EXPECT_EQ(out, expected) << which.name();
+    store.score_range(queries, 0, count, out.data(), stride);
+    EXPECT_EQ(out, expected) << which.name();
   }
 }
 

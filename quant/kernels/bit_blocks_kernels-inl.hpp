@@ -1,0 +1,143 @@
+// The loop of bit_blocks.hpp, written once and compiled for every instruction set (included by neighbours_portable.cpp through
+// foreach_target).
+#if defined(VICINAL_QUANT_BIT_BLOCKS_KERNELS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef VICINAL_QUANT_BIT_BLOCKS_KERNELS_INL
+#undef VICINAL_QUANT_BIT_BLOCKS_KERNELS_INL
+#else
+#define VICINAL_QUANT_BIT_BLOCKS_KERNELS_INL
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <span>
+
+#include "vicinal/core/prefetch.hpp"
+#include "vicinal/quant/kernels/bit_blocks.hpp"
+
+#if HWY_TARGET != HWY_SCALAR
+HWY_BEFORE_NAMESPACE();
+namespace vicinal::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using BlockBytes = hn::CappedTag<std::uint8_t, 16>;
+using BlockEntries = hn::CappedTag<std::int8_t, 16>;
+using BlockHalf = hn::CappedTag<std::int8_t, 8>;
+using BlockSums = hn::CappedTag<std::int16_t, 8>;
+
+// A word of sixteen neighbours to its four bytes, of which lane m is neighbour m's.
+HWY_INLINE void load_block_bytes(const std::byte* word, hn::Vec<BlockBytes> (&bytes)[4]) {
+  const BlockBytes d8;
+  const hn::Repartition<std::uint32_t, BlockBytes> d32;
+  const hn::Repartition<std::uint64_t, BlockBytes> d64;
+  alignas(16) static constexpr std::uint8_t by_place[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                                            2, 6, 10, 14, 3, 7, 11, 15};
+  const auto order = hn::Load(d8, by_place);
+  hn::Vec<decltype(d32)> four[4];  // of neighbours 4 r to 4 r + 3
+  for (std::size_t r = 0; r < 4; ++r) {
+    const auto row = hn::Load(d8, reinterpret_cast<const std::uint8_t*>(word) + 16 * r);
+    four[r] = hn::BitCast(d32, hn::TableLookupBytes(row, order));
+  }
+  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, four[0], four[1]));
+  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d32, four[2], four[3]));
+  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d32, four[0], four[1]));
+  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, four[2], four[3]));
+  bytes[0] = hn::BitCast(d8, hn::InterleaveLower(d64, low01, low23));
+  bytes[1] = hn::BitCast(d8, hn::InterleaveUpper(d64, low01, low23));
+  bytes[2] = hn::BitCast(d8, hn::InterleaveLower(d64, high01, high23));
+  bytes[3] = hn::BitCast(d8, hn::InterleaveUpper(d64, high01, high23));
+}
+
+using BlockSum = hn::CappedTag<std::int32_t, 4>;
+
+// What each record of a block has in the tables, of every planes-th word from `codes` on.
+HWY_INLINE void sum_block(const std::int8_t* tables, const std::byte* codes, std::size_t words,
+                          std::size_t planes, hn::Vec<BlockSum> (&sums)[4]) {
+  const BlockBytes d8;
+  const BlockEntries di8;
+  const BlockHalf half;
+  const BlockSums d16;
+  const BlockSum d32;
+  const hn::CappedTag<std::int16_t, 4> quarter;
+  constexpr std::size_t words_at_once =
+      32;  // 8 entries a word, of at most 124 each: sums of 16 bits hold them
+  const auto nibble = hn::Set(d8, 15);
+  for (auto& sum : sums) sum = hn::Zero(d32);
+  for (std::size_t first = 0; first < words; first += words_at_once) {
+    auto low = hn::Zero(d16);
+    auto high = hn::Zero(d16);
+    const auto add = [&](auto entries) {
+      low = hn::Add(low, hn::PromoteTo(d16, hn::LowerHalf(half, entries)));
+      high = hn::Add(high, hn::PromoteTo(d16, hn::UpperHalf(half, entries)));
+    };
+    const std::size_t end = std::min(words, first + words_at_once);
+    for (std::size_t w = first; w < end; ++w) {
+      hn::Vec<BlockBytes> bytes[4];
+      load_block_bytes(codes + w * planes * block_word_bytes, bytes);
+      const std::int8_t* const own = tables + w * block_table_bytes;
+      for (std::size_t b = 0; b < 4; ++b) {
+        const hn::Repartition<std::uint16_t, BlockBytes> d16u;
+        const auto upper = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16u, bytes[b])));
+        add(hn::TableLookupBytes(hn::Load(di8, own + 16 * b), hn::BitCast(di8, hn::And(bytes[b], nibble))));
+        add(hn::TableLookupBytes(hn::Load(di8, own + 64 + 16 * b), hn::BitCast(di8, hn::And(upper, nibble))));
+      }
+    }
+    sums[0] = hn::Add(sums[0], hn::PromoteTo(d32, hn::LowerHalf(quarter, low)));
+    sums[1] = hn::Add(sums[1], hn::PromoteTo(d32, hn::UpperHalf(quarter, low)));
+    sums[2] = hn::Add(sums[2], hn::PromoteTo(d32, hn::LowerHalf(quarter, high)));
+    sums[3] = hn::Add(sums[3], hn::PromoteTo(d32, hn::UpperHalf(quarter, high)));
+  }
+}
+
+void score_neighbours(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
+                      const float* factors, float base, std::size_t count, float* out) {
+  const BlockSum d32;
+  const hn::CappedTag<float, 4> df;
+  const auto twice_less = [&](auto sum) { return hn::Sub(hn::Add(sum, sum), hn::Set(d32, query.total)); };
+  for (std::size_t block = 0; block < count; block += block_records) {
+    hn::Vec<BlockSum> sums[4];
+    sum_block(query.tables, codes + block * words * (block_word_bytes / block_records), words, 1, sums);
+    for (std::size_t s = 0; s < 4; ++s) {
+      const std::size_t at = block + 4 * s;
+      const auto product = hn::Mul(hn::Set(df, query.step), hn::ConvertTo(df, twice_less(sums[s])));
+      const auto part = hn::Mul(hn::LoadU(df, factors + count + at), product);
+      const auto change = hn::Add(hn::LoadU(df, factors + at), part);
+      hn::StoreU(hn::Add(hn::Set(df, base), change), df, out + at);
+    }
+  }
+}
+
+void scan_blocks(std::span<const ByteQuery> queries, std::size_t words, std::size_t planes,
+                 const std::byte* codes, const float* factors, std::size_t count, float* out,
+                 std::size_t out_stride) {
+  const BlockSum d32;
+  const std::size_t block_bytes = words * planes * block_word_bytes;
+  for (std::size_t first = 0; first < count; first += block_records) {
+    const std::byte* const block = codes + first / block_records * block_bytes;
+    const std::size_t present = std::min(block_records, count - first);
+    prefetch_ahead(block, block_bytes);
+    for (std::size_t q = 0; q < queries.size(); ++q) {
+      const ByteQuery& query = queries[q];
+      hn::Vec<BlockSum> sums[4];
+      sum_block(query.values, block, words, planes, sums);
+      if (planes == 2) {
+        hn::Vec<BlockSum> more[4];
+        sum_block(query.values, block + block_word_bytes, words, planes, more);
+        for (std::size_t s = 0; s < 4; ++s) sums[s] = hn::Add(hn::Add(sums[s], sums[s]), more[s]);
+      }
+      HWY_ALIGN std::int32_t all[block_records];
+      for (std::size_t s = 0; s < 4; ++s) hn::Store(sums[s], d32, all + 4 * s);
+      float* const own = out + q * out_stride + first;
+      for (std::size_t m = 0; m < present; ++m) {
+        const float* const factor = factors + 2 * (first + m);
+        own[m] = (query.constant + query.offset_weight * factor[1]) +
+                 (query.weight * factor[0]) * static_cast<float>(2 * all[m] - query.shift);
+      }
+    }
+  }
+}
+
+}  // namespace vicinal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif  // HWY_SCALAR
+#endif  // include guard
