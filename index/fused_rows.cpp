@@ -61,7 +61,7 @@ class FusedRows::Encoder {
       if (i >= count) continue;
       decode(links[i], difference_);
       for (std::size_t j = 0; j < rows_.dim_; ++j) difference_[j] -= own_[j];
-      write_code(row + i / block_records * rows_.words_ * block_word_bytes + i % block_records * 4);
+      write_code(row + i / block_records * rows_.words_ * block_word_bytes + i % block_records);
       write_factors(slot, links[i], factors + i);
     }
   }
@@ -78,7 +78,8 @@ class FusedRows::Encoder {
     for (std::size_t j = 0; j < rows_.dim_; ++j) {
       const bool set = difference_[j] >= 0;
       signs_[j] = set ? 1.0F : -1.0F;
-      code[j / 32 * block_word_bytes + j % 32 / 8] |= std::byte{set} << static_cast<int>(j % 8);
+      code[j / 32 * block_word_bytes + j % 32 / 8 * block_records] |= std::byte{set}
+                                                                      << static_cast<int>(j % 8);
     }
   }
 
@@ -199,8 +200,21 @@ void FusedRows::score(std::uint32_t slot, float distance, const FusedQuery& quer
 }
 
 void FusedRows::save(ContainerWriter& writer, const std::string& prefix) const {
-  writer.add(prefix + "/rows", ElementType::u8, rows_.span());
+  writer.add(prefix + "/blocks", ElementType::u8, rows_.span());
   writer.add(prefix + "/centre", centre_.span().first(dim_));
+}
+
+Array<std::byte> FusedRows::by_byte() const {
+  Array<std::byte> turned(rows_.size());
+  std::ranges::copy(rows_.span(), turned.data());
+  for (std::size_t slot = 0; slot < size_; ++slot) {
+    for (std::size_t word = 0; word < factors_offset(); word += block_word_bytes) {
+      const std::byte* const from = row(static_cast<std::uint32_t>(slot)) + word;
+      std::byte* const to = turned.data() + slot * row_bytes_ + word;
+      for (std::size_t i = 0; i < block_word_bytes; ++i) to[i % 4 * block_records + i / 4] = from[i];
+    }
+  }
+  return turned;
 }
 
 FusedRows FusedRows::load(const Container& file, const std::string& prefix, const CodeStore& codes,
@@ -210,8 +224,12 @@ FusedRows FusedRows::load(const Container& file, const std::string& prefix, cons
     return CorruptFile(fmt::format("section {}{}: {}", prefix, section, reason));
   };
   if (rows.size_ > file.file_bytes() / rows.row_bytes_)
-    throw refuse("/rows", "is beyond what the file can hold");
-  rows.rows_ = file.array<std::uint8_t>(prefix + "/rows", rows.size_ * rows.row_bytes_).as<std::byte>();
+    throw refuse("", "rows are beyond what the file can hold");
+  // The first files had the four bytes of a word that are of one neighbour side by side.
+  const bool by_neighbour = file.contains(prefix + "/rows");
+  const std::string section = prefix + (by_neighbour ? "/rows" : "/blocks");
+  rows.rows_ = file.array<std::uint8_t>(section, rows.size_ * rows.row_bytes_).as<std::byte>();
+  if (by_neighbour) rows.rows_ = rows.by_byte();
   const Array<float> centre = file.array<float>(prefix + "/centre", rows.dim_);
   rows.centre_ = Array<float>(padded(rows.dim_, 32));
   std::ranges::copy(centre.span(), rows.centre_.data());
@@ -221,7 +239,7 @@ FusedRows FusedRows::load(const Container& file, const std::string& prefix, cons
     const auto* const factors = reinterpret_cast<const float*>(rows.row(slot) + rows.factors_offset());
     if (!std::all_of(factors, factors + rows.factor_arrays_ * degree,
                      [](float value) { return std::isfinite(value); }))
-      throw refuse("/rows", fmt::format("a factor of node {} is not finite", slot));
+      throw refuse("", fmt::format("a factor of node {} is not finite", slot));
   }
   return rows;
 }

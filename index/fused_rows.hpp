@@ -55,7 +55,7 @@ class FusedRows {
   void score(std::uint32_t slot, float distance, const FusedQuery& query, float* out) const noexcept;
   void prefetch_row(std::uint32_t slot) const { prefetch(row(slot), row_bytes_); }
 
-  /// Sections "<prefix>/rows" and "/centre".
+  /// Sections "<prefix>/blocks" and "/centre".
   void save(ContainerWriter& writer, const std::string& prefix) const;
   /// Throws CorruptFile unless they fit codes and degree, and all factors are finite. The links are left to Graph::load().
   static FusedRows load(const Container& file, const std::string& prefix, const CodeStore& codes,
@@ -70,6 +70,8 @@ class FusedRows {
   [[nodiscard]] std::size_t ids_offset() const {
     return factors_offset() + factor_arrays_ * degree_ * sizeof(float);
   }
+  // Rows of codes as the first files had them, in words of which bytes 4 m to 4 m + 3 are neighbour m's, as they are now.
+  [[nodiscard]] Array<std::byte> by_byte() const;
   class Encoder;
 
   Metric metric_ = Metric::l2;

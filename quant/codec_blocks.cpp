@@ -17,7 +17,7 @@ void for_each_plane_byte(const Codec& codec, std::size_t place, const Visit& vis
   const std::size_t planes = codec.kind() == CodecKind::b1 ? 1 : 2;
   for (std::size_t byte = 0; byte < 4 * words_of(codec); ++byte) {
     for (std::size_t plane = 0; plane < planes; ++plane) {
-      visit(byte, plane, (byte / 4 * planes + plane) * block_word_bytes + 4 * place + byte % 4);
+      visit(byte, plane, (byte / 4 * planes + plane) * block_word_bytes + byte % 4 * block_records + place);
     }
   }
 }

@@ -19,8 +19,8 @@ struct BitBlockQuery {
   float step = 0;
 };
 
-/// Codes come in blocks of 16 records and, within a block, in words of 32 dimensions: bytes 4 m to 4 m + 3 of a word's 64 are record m's,
-/// bit j % 8 of byte j / 8 belongs to dimension j of the 32. Codes and tables are 64-byte aligned.
+/// Codes come in blocks of 16 records and, within a block, in words of 32 dimensions: bit j % 8 of byte 16 (j / 8) + m of a word's 64 belongs
+/// to dimension j of the 32 of record m. Codes and tables are 64-byte aligned.
 struct BitBlockKernels {
   std::string_view name;
   /// Sums of four values, for score() and scan() of the same set: block_table_bytes for each word of 32 dimensions. `query` has 32 *

@@ -25,29 +25,6 @@ using BlockEntries = hn::CappedTag<std::int8_t, 16>;
 using BlockHalf = hn::CappedTag<std::int8_t, 8>;
 using BlockSums = hn::CappedTag<std::int16_t, 8>;
 
-// A word of sixteen neighbours to its four bytes, of which lane m is neighbour m's.
-HWY_INLINE void load_block_bytes(const std::byte* word, hn::Vec<BlockBytes> (&bytes)[4]) {
-  const BlockBytes d8;
-  const hn::Repartition<std::uint32_t, BlockBytes> d32;
-  const hn::Repartition<std::uint64_t, BlockBytes> d64;
-  alignas(16) static constexpr std::uint8_t by_place[16] = {0, 4, 8,  12, 1, 5, 9,  13,
-                                                            2, 6, 10, 14, 3, 7, 11, 15};
-  const auto order = hn::Load(d8, by_place);
-  hn::Vec<decltype(d32)> four[4];  // of neighbours 4 r to 4 r + 3
-  for (std::size_t r = 0; r < 4; ++r) {
-    const auto row = hn::Load(d8, reinterpret_cast<const std::uint8_t*>(word) + 16 * r);
-    four[r] = hn::BitCast(d32, hn::TableLookupBytes(row, order));
-  }
-  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, four[0], four[1]));
-  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d32, four[2], four[3]));
-  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d32, four[0], four[1]));
-  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, four[2], four[3]));
-  bytes[0] = hn::BitCast(d8, hn::InterleaveLower(d64, low01, low23));
-  bytes[1] = hn::BitCast(d8, hn::InterleaveUpper(d64, low01, low23));
-  bytes[2] = hn::BitCast(d8, hn::InterleaveLower(d64, high01, high23));
-  bytes[3] = hn::BitCast(d8, hn::InterleaveUpper(d64, high01, high23));
-}
-
 using BlockSum = hn::CappedTag<std::int32_t, 4>;
 
 // What each record of a block has in the tables, of every planes-th word from `codes` on.
@@ -72,13 +49,13 @@ HWY_INLINE void sum_block(const std::int8_t* tables, const std::byte* codes, std
     };
     const std::size_t end = std::min(words, first + words_at_once);
     for (std::size_t w = first; w < end; ++w) {
-      hn::Vec<BlockBytes> bytes[4];
-      load_block_bytes(codes + w * planes * block_word_bytes, bytes);
+      const auto* const word = reinterpret_cast<const std::uint8_t*>(codes + w * planes * block_word_bytes);
       const std::int8_t* const own = tables + w * block_table_bytes;
       for (std::size_t b = 0; b < 4; ++b) {
         const hn::Repartition<std::uint16_t, BlockBytes> d16u;
-        const auto upper = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16u, bytes[b])));
-        add(hn::TableLookupBytes(hn::Load(di8, own + 16 * b), hn::BitCast(di8, hn::And(bytes[b], nibble))));
+        const auto bytes = hn::Load(d8, word + block_records * b);
+        const auto upper = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16u, bytes)));
+        add(hn::TableLookupBytes(hn::Load(di8, own + 16 * b), hn::BitCast(di8, hn::And(bytes, nibble))));
         add(hn::TableLookupBytes(hn::Load(di8, own + 64 + 16 * b), hn::BitCast(di8, hn::And(upper, nibble))));
       }
     }

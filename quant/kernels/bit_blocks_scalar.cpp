@@ -23,7 +23,8 @@ std::int32_t sum_of(const std::int8_t* tables, const std::byte* codes, std::size
                     std::size_t m) {
   std::int32_t sum = 0;
   for (std::size_t b = 0; b < 4 * words; ++b) {
-    const auto code = std::to_integer<std::size_t>(codes[b / 4 * planes * block_word_bytes + 4 * m + b % 4]);
+    const auto code =
+        std::to_integer<std::size_t>(codes[b / 4 * planes * block_word_bytes + b % 4 * block_records + m]);
     const std::int8_t* const table = tables + b / 4 * block_table_bytes + b % 4 * 16;
     sum += table[code & 15] + table[64 + (code >> 4)];
   }

@@ -45,6 +45,15 @@ struct Sums {
   __m512i high_nibbles;
 };
 
+// A word of a block with the four bytes of each record side by side, whose entries one instruction adds.
+VICINAL_VBMI inline __m512i load_word(const std::byte* word) {
+  alignas(64) static constexpr std::uint8_t places[64] = {
+      0,  16, 32, 48, 1,  17, 33, 49, 2,  18, 34, 50, 3,  19, 35, 51, 4,  20, 36, 52, 5,  21,
+      37, 53, 6,  22, 38, 54, 7,  23, 39, 55, 8,  24, 40, 56, 9,  25, 41, 57, 10, 26, 42, 58,
+      11, 27, 43, 59, 12, 28, 44, 60, 13, 29, 45, 61, 14, 30, 46, 62, 15, 31, 47, 63};
+  return _mm512_permutexvar_epi8(_mm512_load_si512(places), _mm512_load_si512(word));
+}
+
 // Adds what four bytes of each record have in their tables.
 VICINAL_VBMI inline void add_word(Sums& sums, __m512i word, const std::int8_t* tables) {
   const __m512i nibble = _mm512_set1_epi8(15);
@@ -79,7 +88,7 @@ VICINAL_VBMI inline __attribute__((always_inline)) void add_plane(const ByteQuer
                                                                   const std::byte* codes,
                                                                   Sums (&sums)[many]) {
   for (std::size_t w = 0; w < words; ++w) {
-    const __m512i word = _mm512_load_si512(codes + w * planes * block_word_bytes);
+    const __m512i word = load_word(codes + w * planes * block_word_bytes);
 #pragma GCC unroll 4
     for (std::size_t q = 0; q < many; ++q) add_word(sums[q], word, queries[q].values + w * block_table_bytes);
   }
@@ -145,7 +154,7 @@ VICINAL_VBMI void score_neighbours(const BitBlockQuery& query, const std::byte* 
     const std::byte* const own = codes + block * words * (block_word_bytes / block_records);
     Sums sums{_mm512_setzero_si512(), _mm512_setzero_si512()};
     for (std::size_t w = 0; w < words; ++w)
-      add_word(sums, _mm512_load_si512(own + w * block_word_bytes), query.tables + w * block_table_bytes);
+      add_word(sums, load_word(own + w * block_word_bytes), query.tables + w * block_table_bytes);
     const __m512i sum = _mm512_add_epi32(sums.low_nibbles, sums.high_nibbles);
     const __m512 dots =
         _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(query.total)));

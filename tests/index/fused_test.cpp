@@ -252,13 +252,14 @@ TEST(FusedFile, IsRefusedWhenItIsNotWhole) {
     rows.save(kept, "fused");
     kept.write(folder / "a.vcn");
     const Container file = Container::open(folder / "a.vcn", OpenMode::load);
-    const Array<std::uint8_t> stored = file.array<std::uint8_t>("fused/rows", rows.size() * rows.row_bytes());
+    const Array<std::uint8_t> stored =
+        file.array<std::uint8_t>("fused/blocks", rows.size() * rows.row_bytes());
     const Array<float> centre = file.array<float>("fused/centre", 6);
     std::vector<std::byte> bytes(stored.size());
     std::memcpy(bytes.data(), stored.data(), bytes.size());
     change(bytes);
     ContainerWriter writer;
-    writer.add("fused/rows", ElementType::u8, std::span<const std::byte>(bytes));
+    writer.add("fused/blocks", ElementType::u8, std::span<const std::byte>(bytes));
     writer.add("fused/centre", std::as_const(centre).span());
     writer.write(folder / "b.vcn");
     try {
@@ -271,9 +272,9 @@ TEST(FusedFile, IsRefusedWhenItIsNotWhole) {
   };
   const std::size_t factors = 64;  // of one block and one word
   EXPECT_EQ(why_not(16, [](auto&) {}), "opened");
-  EXPECT_THAT(why_not(32, [](auto&) {}), ::testing::HasSubstr("fused/rows"));
+  EXPECT_THAT(why_not(32, [](auto&) {}), ::testing::HasSubstr("fused/blocks"));
   EXPECT_THAT(why_not(16, [](auto& bytes) { bytes.resize(bytes.size() - 1); }),
-              ::testing::HasSubstr("fused/rows"));
+              ::testing::HasSubstr("fused/blocks"));
   EXPECT_THAT(why_not(16,
                       [&](auto& bytes) {
                         const float infinity = std::numeric_limits<float>::infinity();

@@ -47,7 +47,7 @@ struct Case {
   [[nodiscard]] std::int32_t product(std::size_t m) const {
     std::int32_t sum = 0;
     for (std::size_t j = 0; j < query.size(); ++j) {
-      const std::size_t at = (m / 16 * words + j / 32) * 64 + m % 16 * 4 + j % 32 / 8;
+      const std::size_t at = (m / 16 * words + j / 32) * 64 + j % 32 / 8 * 16 + m % 16;
       sum += (std::to_integer<int>(codes[at]) >> j % 8 & 1) != 0 ? query[j] : -query[j];
     }
     return sum;
@@ -93,7 +93,7 @@ TEST_P(BitBlockKernelSet, SumSignedValuesOfTheQuery) {
 int bit_of(const std::vector<std::byte>& codes, std::size_t words, std::size_t planes, std::size_t plane,
            std::size_t m, std::size_t j) {
   const std::size_t word = (m / 16 * words + j / 32) * planes + plane;
-  return std::to_integer<int>(codes[word * 64 + m % 16 * 4 + j % 32 / 8]) >> j % 8 & 1;
+  return std::to_integer<int>(codes[word * 64 + j % 32 / 8 * 16 + m % 16]) >> j % 8 & 1;
 }
 
 TEST_P(BitBlockKernelSet, ScanWhatKernelsOfRecordsGive) {
