@@ -39,22 +39,39 @@ VICINAL_AVX2 inline __m256i chosen(const std::byte* bits, __m256i values) {
   return _mm256_and_si256(_mm256_cmpeq_epi8(own, bit_of), values);
 }
 
+// 64 bytes, or as many as there are of the bits and quarters of 64 elements.
+struct WholeLine {
+  const std::byte* at;
+  [[nodiscard]] VICINAL_AVX2 __m256i half(std::size_t part) const { return load(at + 32 * part); }
+};
+// The first `words` times 4 bytes of a line; the others are 0.
+struct PartOfLine {
+  const std::byte* at;
+  int words;
+  [[nodiscard]] VICINAL_AVX2 __m256i half(std::size_t part) const {
+    const __m256i lanes = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                                           _mm256_set1_epi32(8 * static_cast<int>(part)));
+    const __m256i present = _mm256_cmpgt_epi32(_mm256_set1_epi32(words), lanes);
+    return _mm256_maskload_epi32(reinterpret_cast<const int*>(at) + 8 * part, present);
+  }
+};
+
 // Sums of the products of one line, in lanes of 32 bits; those of bytes are of codes less 128. Pairs of products are added in 16 bits, where
 // two of 127 x 127 fit, four of 15 x 127 and two of 3 x 127.
-template <Form form>
-VICINAL_AVX2 inline __attribute__((always_inline)) __m256i line_sums(const std::byte* line,
+template <Form form, class Line>
+VICINAL_AVX2 inline __attribute__((always_inline)) __m256i line_sums(const Line& line,
                                                                      const __m256i (&q)[4]) {
   if constexpr (form == Form::bytes) {
     const auto products = [&](std::size_t part) VICINAL_AVX2 {
       // The query's signs go to the codes.
-      const __m256i values = _mm256_xor_si256(load(line + 32 * part), _mm256_set1_epi8(-128));
+      const __m256i values = _mm256_xor_si256(line.half(part), _mm256_set1_epi8(-128));
       return widened(_mm256_maddubs_epi16(q[2 + part], _mm256_sign_epi8(values, q[part])));
     };
     return _mm256_add_epi32(products(0), products(1));
   } else if constexpr (form == Form::nibbles) {
     const __m256i mask = _mm256_set1_epi8(15);
     const auto products = [&](std::size_t part) VICINAL_AVX2 {
-      const __m256i both = load(line + 32 * part);
+      const __m256i both = line.half(part);
       const __m256i low = _mm256_and_si256(both, mask);
       const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
       return _mm256_add_epi16(_mm256_maddubs_epi16(low, q[part]), _mm256_maddubs_epi16(high, q[2 + part]));
@@ -62,11 +79,12 @@ VICINAL_AVX2 inline __attribute__((always_inline)) __m256i line_sums(const std::
     return widened(_mm256_add_epi16(products(0), products(1)));
   } else if constexpr (form == Form::bits) {
     const __m256i one = _mm256_set1_epi8(1);
-    return widened(_mm256_add_epi16(_mm256_maddubs_epi16(one, chosen(line, q[0])),
-                                    _mm256_maddubs_epi16(one, chosen(line + 4, q[1]))));
+    return widened(_mm256_add_epi16(_mm256_maddubs_epi16(one, chosen(line.at, q[0])),
+                                    _mm256_maddubs_epi16(one, chosen(line.at + 4, q[1]))));
   } else {
     const __m256i mask = _mm256_set1_epi8(3);
-    const __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line)));
+    const __m256i four =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line.at)));
     const __m256i first = _mm256_srlv_epi32(four, _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2));
     const __m256i second = _mm256_srlv_epi32(four, _mm256_setr_epi32(4, 4, 4, 4, 6, 6, 6, 6));
     return widened(_mm256_add_epi16(_mm256_maddubs_epi16(_mm256_and_si256(first, mask), q[0]),
@@ -75,8 +93,8 @@ VICINAL_AVX2 inline __attribute__((always_inline)) __m256i line_sums(const std::
 }
 
 // Adds the products of a line of each record with the query's values there.
-template <Form form>
-VICINAL_AVX2 inline __attribute__((always_inline)) void add_line(const std::byte* const (&lines)[at_once],
+template <Form form, class Line>
+VICINAL_AVX2 inline __attribute__((always_inline)) void add_line(const Line (&lines)[at_once],
                                                                  const std::int8_t* query,
                                                                  __m256i (&sums)[at_once]) {
   __m256i q[4] = {load(query), load(query + 32)};
@@ -103,14 +121,6 @@ VICINAL_AVX2 inline std::int32_t sum_of(const std::int8_t* values, std::size_t l
     sums = _mm256_add_epi32(sums, widened(_mm256_maddubs_epi16(_mm256_set1_epi8(1), load(values + at))));
   const __m256i none = _mm256_setzero_si256();
   return _mm_cvtsi128_si32(fold4(sums, none, none, none));
-}
-
-VICINAL_AVX2 inline void copy_rest(std::byte* to, const std::byte* from, std::size_t bytes) {
-  std::size_t done = 0;
-  for (; done + 16 <= bytes; done += 16)
-    _mm_store_si128(reinterpret_cast<__m128i*>(to + done),
-                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + done)));
-  for (; done < bytes; ++done) to[done] = from[done];
 }
 
 template <std::size_t fixed_lines, Form form>
@@ -142,14 +152,24 @@ VICINAL_AVX2 void score(const Arguments& a, std::size_t count, float* out) {
     }
     __m256i wide[at_once] = {};
     for (std::size_t line = 0; line < lines; ++line) {
-      const std::byte* const here[at_once] = {at[0] + line * bytes_of(form), at[1] + line * bytes_of(form),
-                                              at[2] + line * bytes_of(form), at[3] + line * bytes_of(form)};
+      const std::size_t from = line * bytes_of(form);
+      const WholeLine here[at_once] = {{at[0] + from}, {at[1] + from}, {at[2] + from}, {at[3] + from}};
       add_line<form>(here, a.query + line * elements_of(form), wide);
     }
     if (has_rest) {
-      alignas(32) std::byte last[at_once][64] = {};
-      for (std::size_t m = 0; m < at_once; ++m) copy_rest(last[m], at[m] + lines * bytes_of(form), a.rest);
-      add_line<form>({last[0], last[1], last[2], last[3]}, a.query + lines * elements_of(form), wide);
+      const std::size_t from = lines * bytes_of(form);
+      const std::int8_t* const values = a.query + lines * elements_of(form);
+      if (a.rest % 4 == 0) {
+        const int words = static_cast<int>(a.rest / 4);
+        const PartOfLine here[at_once] = {
+            {at[0] + from, words}, {at[1] + from, words}, {at[2] + from, words}, {at[3] + from, words}};
+        add_line<form>(here, values, wide);
+      } else {
+        alignas(32) std::byte last[at_once][64] = {};
+        for (std::size_t m = 0; m < at_once; ++m) __builtin_memcpy(last[m], at[m] + from, a.rest);
+        const WholeLine here[at_once] = {{last[0]}, {last[1]}, {last[2]}, {last[3]}};
+        add_line<form>(here, values, wide);
+      }
     }
     __m128i sums = fold4(wide[0], wide[1], wide[2], wide[3]);
     if constexpr (form != Form::bytes) sums = _mm_add_epi32(sums, sums);
