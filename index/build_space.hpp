@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vicinal/core/array.hpp"
+#include "vicinal/core/prefetch.hpp"
 #include "vicinal/quant/code_store.hpp"
 
 namespace vicinal {
@@ -16,8 +17,11 @@ class BuildSpace {
   BuildSpace(const CodeStore& codes, std::span<const float> extra);
 
   [[nodiscard]] std::size_t size() const { return codes_->size(); }
-  [[nodiscard]] const std::byte* record(std::uint32_t slot) const { return codes_->record(slot); }
-  [[nodiscard]] std::size_t stride() const { return codes_->codec().stride(); }
+  /// Asks for what a score of `slot` reads.
+  void ask_for(std::uint32_t slot) const {
+    prefetch(codes_->record(slot), codes_->codec().stride());
+    if (factors_ != nullptr) prefetch(factors_ + std::size_t{2} * slot, 1);
+  }
 
   /// Makes a record the query of score().
   void prepare(std::uint32_t slot, PreparedQuery& query) const {

@@ -53,7 +53,14 @@ class CandidatePool {
     const std::uint64_t key = to_bits(distance) << 32 | std::uint64_t{slot} << 1;
     std::uint64_t* const begin = keys_.data();
     if (size_ == width_ && key >= begin[size_ - 1]) return;
-    std::uint64_t* const place = std::upper_bound(begin, begin + size_, key);
+    // std::upper_bound without branches, which nobody could guess.
+    std::uint64_t* place = begin;
+    for (std::size_t length = size_; length != 0;) {
+      const std::size_t half = (length + 1) / 2;
+      const std::uint64_t step = place[half - 1] < key ? half : 0;
+      place += step;
+      length -= half;
+    }
     std::memmove(place + 1, place, static_cast<std::size_t>(begin + size_ - place) * sizeof(key));
     *place = key;
     if (size_ < width_) ++size_;

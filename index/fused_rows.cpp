@@ -224,7 +224,7 @@ FusedRows FusedRows::load(const Container& file, const std::string& prefix, cons
     return CorruptFile(fmt::format("section {}{}: {}", prefix, section, reason));
   };
   if (rows.size_ > file.file_bytes() / rows.row_bytes_)
-    throw refuse("", "rows are beyond what the file can hold");
+    throw refuse("/blocks", "is beyond what the file can hold");
   // The first files had the four bytes of a word that are of one neighbour side by side.
   const bool by_neighbour = file.contains(prefix + "/rows");
   const std::string section = prefix + (by_neighbour ? "/rows" : "/blocks");
@@ -239,7 +239,7 @@ FusedRows FusedRows::load(const Container& file, const std::string& prefix, cons
     const auto* const factors = reinterpret_cast<const float*>(rows.row(slot) + rows.factors_offset());
     if (!std::all_of(factors, factors + rows.factor_arrays_ * degree,
                      [](float value) { return std::isfinite(value); }))
-      throw refuse("", fmt::format("a factor of node {} is not finite", slot));
+      throw refuse("/blocks", fmt::format("a factor of node {} is not finite", slot));
   }
   return rows;
 }

@@ -46,8 +46,7 @@ std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std:
     const std::uint32_t* list = level.list(entry);
     const std::size_t count = level.count(entry);
     if (count == 0) return entry;
-    for (std::size_t i = 0; i < std::min<std::size_t>(count, 4); ++i)
-      prefetch(score.record(list[i]), score.stride());
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, 4); ++i) score.ask_for(list[i]);
     score(list, count, scratch.distances.data());
     work.distances += count;
     ++work.hops;
@@ -75,7 +74,7 @@ void best_first(const Graph::Level& level, const Score& score, SearchScratch& sc
     const std::uint32_t* list = level.list(pool.expand_next());
     const std::size_t fresh = take_fresh(list, level.degree, scratch.visited, block);
     for (std::size_t i = 0; i < std::min<std::size_t>(fresh, 4); ++i) {
-      prefetch(score.record(block[i]), score.stride());
+      score.ask_for(block[i]);
     }
     if (pool.has_unexpanded()) prefetch(level.list(pool.peek_next()), level.degree * sizeof(std::uint32_t));
     score(block, fresh, distances);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vicinal/core/control.hpp"
+#include "vicinal/core/prefetch.hpp"
 #include "vicinal/index/build_space.hpp"
 #include "vicinal/index/candidate_pool.hpp"
 #include "vicinal/index/fused_rows.hpp"
@@ -29,8 +30,12 @@ struct Scorer {
   void operator()(const std::uint32_t* slots, std::size_t count, float* out) const noexcept {
     codec->score(*query, records, factors, slots, count, out);
   }
-  [[nodiscard]] const std::byte* record(std::uint32_t slot) const { return records + slot * codec->stride(); }
-  [[nodiscard]] std::size_t stride() const { return codec->stride(); }
+  /// Asks for what the score of `slot` reads.
+  void ask_for(std::uint32_t slot) const {
+    prefetch(records + slot * codec->stride(), codec->stride());
+    const std::size_t count = codec->factor_count();
+    if (count != 0) prefetch(factors + count * slot, 1);
+  }
 };
 
 /// Everything a graph search writes to; one at a time per search, reused by the next.
@@ -42,7 +47,6 @@ struct SearchScratch {
   std::vector<float> distances;
   std::vector<Ranked> found;
   FusedQuery fused;
-  std::vector<Candidate> entries;
   TopK top;
   std::uint32_t absent = Graph::no_slot;  // a node that this search acts as if it were not there
 };
@@ -97,8 +101,7 @@ struct SpaceScorer {
   void operator()(const std::uint32_t* slots, std::size_t count, float* out) const noexcept {
     space->score(*query, from, slots, count, out);
   }
-  [[nodiscard]] const std::byte* record(std::uint32_t slot) const { return space->record(slot); }
-  [[nodiscard]] std::size_t stride() const { return space->stride(); }
+  void ask_for(std::uint32_t slot) const { space->ask_for(slot); }
 };
 
 /// From `entry` to the nearest node that greedy steps on `level` lead to. `entry_distance` goes in and out.

@@ -90,8 +90,7 @@ class Hnsw {
   void search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
                   std::size_t query, const Params& params, const FilterPlan& plan,
                   const SearchControl& control, SearchStats& work) const;
-  std::uint32_t descend(const Scorer& score, SearchScratch& scratch, std::size_t bottom, float& distance,
-                        WalkWork& work) const;
+  void enter(const Scorer& score, SearchScratch& scratch, std::size_t width, WalkWork& work) const;
   void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
             SearchStats& stats) const;
   void walk_rows(const Scorer& score, SearchScratch& scratch, std::span<const float> vector, std::size_t k,

@@ -21,7 +21,6 @@ constexpr double distances_per_hop =
 constexpr std::size_t selectivity_probes = 512;
 
 // Of searches over rows of neighbours.
-constexpr std::size_t entry_width = 8;
 constexpr std::uint64_t fewest_samples = 4;  // before the error of estimates is believed
 constexpr double pool_share = 2.0;           // of ef, the pool of an adaptive search
 // Deviations of the estimates by which the nearest of what is left must be behind the k-th found.
@@ -157,58 +156,38 @@ void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, con
   work.bytes = work.distances * state.codes.bytes_per_vector() + work.hops * row_bytes;
 }
 
-// By greedy steps from the root, whose distance goes in, to level `bottom`, on which the steps end.
-std::uint32_t Hnsw::descend(const Scorer& score, SearchScratch& scratch, std::size_t bottom, float& distance,
-                            WalkWork& work) const {
-  const Graph& graph = state_->graph;
+// Empties the pool and puts the root into it, and the node on level 0 that greedy steps lead to from there. Every node can be reached from the
+// root, not from any other: with the root in the pool a search wide enough finds all.
+void Hnsw::enter(const Scorer& score, SearchScratch& scratch, std::size_t width, WalkWork& work) const {
+  scratch.pool.reset(width);
+  scratch.visited.reset(size());
+  if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
   std::uint32_t entry = scratch.absent == 0 ? 1 : 0;
-  for (std::size_t l = graph.levels(); l-- > bottom;) {
+  if (entry >= size()) return;
+  float distance = 0;
+  score(&entry, 1, &distance);
+  work.distances = 1;
+  scratch.visited.insert(entry);
+  scratch.pool.insert(distance, entry);
+  const Graph& graph = state_->graph;
+  for (std::size_t l = graph.levels(); l-- > 1;) {
     // A level that holds the absent node is skipped: greedy steps know no visited set, and would end on it.
     if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size)
       entry = greedy_descent(graph.level(l), score, entry, distance, scratch, work);
   }
-  return entry;
+  if (scratch.visited.insert(entry)) scratch.pool.insert(distance, entry);
 }
 
 // Best-first over rows of neighbours: what is expanded gets its exact distance, what it is linked to an estimate that orders the pool.
 void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<const float> vector,
                      std::size_t k, std::size_t width, double margin, const SearchControl& control,
                      SearchStats& stats) const {
-  const Graph& graph = state_->graph;
   const FusedRows& rows = state_->rows;
   CandidatePool& pool = scratch.pool;
   scratch.top.reset(k);
   rows.prepare_query(vector, scratch.fused);
   WalkWork work;
-  const std::uint32_t root = scratch.absent == 0 ? 1 : 0;
-  const auto begin = [&](std::size_t pool_width) {
-    pool.reset(pool_width);
-    scratch.visited.reset(size());
-    if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
-  };
-  // Several entries: with estimates a search leaves a region that it should not have come to less easily than with distances.
-  std::vector<Candidate>& entries = scratch.entries;
-  entries.clear();
-  float root_distance = 0;
-  if (root < size()) {
-    score(&root, 1, &root_distance);
-    work.distances = 1;
-    float distance = root_distance;
-    const std::uint32_t entry = descend(score, scratch, 2, distance, work);
-    begin(std::min(entry_width, size()));
-    scratch.visited.insert(entry);
-    pool.insert(distance, entry);
-    if (graph.levels() > 1 && entry < graph.level(1).size)
-      best_first(graph.level(1), score, scratch, {control.max_distances, &control}, work);
-    for (std::size_t i = 0; i < pool.size(); ++i) entries.push_back({pool.distance(i), pool.slot(i)});
-  }
-  begin(width);
-  for (const Candidate& entry : entries) {
-    scratch.visited.insert(entry.slot);
-    pool.insert(entry.distance, entry.slot);
-  }
-  // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
-  if (root < size() && scratch.visited.insert(root)) pool.insert(root_distance, root);
+  enter(score, scratch, width, work);
   float* const estimates = scratch.distances.data();
   double squares = 0;  // of how far estimates were off
   std::uint64_t samples = 0;
@@ -219,10 +198,21 @@ void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<cons
       if (static_cast<double>(estimate) > static_cast<double>(scratch.top.worst()) + slack) break;
     }
     const std::uint32_t slot = pool.expand_next();
+    // What is likely to be next, a hop ahead; what has come before it since, as soon as that is known.
+    std::uint32_t asked = nobody;
+    const auto ask_for_next = [&] {
+      if (!pool.has_unexpanded() || pool.peek_next() == asked) return;
+      asked = pool.peek_next();
+      score.ask_for(asked);
+      rows.prefetch_row(asked);
+    };
+    ask_for_next();
     float distance = 0;
     score(&slot, 1, &distance);
-    const Id row = state_->row_of_slot[slot];
-    if (distance <= scratch.top.worst() && control.filter(row)) scratch.top.add(distance, row);
+    if (distance <= scratch.top.worst()) {
+      const Id row = state_->row_of_slot[slot];
+      if (control.filter(row)) scratch.top.add(distance, row);
+    }
     if (distance != estimate) {
       const double error = static_cast<double>(distance) - static_cast<double>(estimate);
       squares += error * error;
@@ -230,15 +220,18 @@ void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<cons
     }
     rows.score(slot, distance, scratch.fused, estimates);
     const std::uint32_t* const links = rows.neighbours(slot);
+    std::size_t near = 0;
     for (std::size_t i = 0; i < rows.degree() && links[i] != Graph::no_slot; ++i) {
-      if (estimates[i] < pool.worst() && scratch.visited.insert(links[i]))
-        pool.insert(estimates[i], links[i]);
+      scratch.block[near] = static_cast<std::uint32_t>(i);
+      near += estimates[i] < pool.worst() ? 1 : 0;
     }
-    if (pool.has_unexpanded()) {
-      const std::uint32_t next = pool.peek_next();
-      rows.prefetch_row(next);
-      prefetch(score.record(next), score.stride());
+    for (std::size_t i = 0; i < near; ++i) scratch.visited.ask_for(links[scratch.block[i]]);
+    for (std::size_t i = 0; i < near; ++i) {
+      const std::uint32_t place = scratch.block[i];
+      if (estimates[place] < pool.worst() && scratch.visited.insert(links[place]))
+        pool.insert(estimates[place], links[place]);
     }
+    ask_for_next();
     ++work.distances;
     ++work.hops;
     if (work.distances >= control.max_distances && pool.has_unexpanded()) work.stop = StopReason::budget;
@@ -249,28 +242,12 @@ void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<cons
   stats.stop = work.stop;
 }
 
-// From the top level down, then best-first on level 0.
+// Best-first on level 0 by exact distances.
 void Hnsw::walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
                 SearchStats& stats) const {
-  const Graph& graph = state_->graph;
-  scratch.pool.reset(width);
-  scratch.visited.reset(size());
-  if (scratch.absent != nobody) {
-    if (size() == 1) return;
-    scratch.visited.insert(scratch.absent);
-  }
-  const std::uint32_t root = scratch.absent == 0 ? 1 : 0;
-  float root_distance = 0;
   WalkWork work;
-  score(&root, 1, &root_distance);
-  work.distances = 1;
-  float distance = root_distance;
-  const std::uint32_t entry = descend(score, scratch, 1, distance, work);
-  // Every node can be reached from the root, not from any entry: with the root in the pool a search wide enough finds all.
-  scratch.visited.insert(root);
-  scratch.pool.insert(root_distance, root);
-  if (scratch.visited.insert(entry)) scratch.pool.insert(distance, entry);
-  best_first(graph.level(0), score, scratch, {control.max_distances, &control}, work);
+  enter(score, scratch, width, work);
+  best_first(state_->graph.level(0), score, scratch, {control.max_distances, &control}, work);
   stats.distances += work.distances;
   stats.hops += work.hops;
   stats.stop = work.stop;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "vicinal/core/array.hpp"
+#include "vicinal/core/prefetch.hpp"
 
 namespace vicinal {
 
@@ -23,6 +24,8 @@ class VisitedSet {
       stamp_ = 1;
     }
   }
+  /// Asks for what insert(slot) reads.
+  void ask_for(std::uint32_t slot) const { prefetch(stamps_.data() + slot, 1); }
   /// Marks a slot; true when this search had not met it before.
   bool insert(std::uint32_t slot) {
     const bool fresh = stamps_[slot] != stamp_;

@@ -9,8 +9,6 @@
 namespace vicinal {
 namespace {
 
-constexpr std::size_t at_once = 4;  // records side by side
-
 struct Arguments {
   const std::int8_t* query;
   std::size_t lines;  // whole ones
@@ -93,10 +91,10 @@ VICINAL_AVX2 inline __attribute__((always_inline)) __m256i line_sums(const Line&
 }
 
 // Adds the products of a line of each record with the query's values there.
-template <Form form, class Line>
-VICINAL_AVX2 inline __attribute__((always_inline)) void add_line(const Line (&lines)[at_once],
+template <Form form, class Line, std::size_t many>
+VICINAL_AVX2 inline __attribute__((always_inline)) void add_line(const Line (&lines)[many],
                                                                  const std::int8_t* query,
-                                                                 __m256i (&sums)[at_once]) {
+                                                                 __m256i (&sums)[many]) {
   __m256i q[4] = {load(query), load(query + 32)};
   if constexpr (form == Form::nibbles) {
     q[2] = load(query + 64);
@@ -106,7 +104,7 @@ VICINAL_AVX2 inline __attribute__((always_inline)) void add_line(const Line (&li
     q[3] = _mm256_abs_epi8(q[1]);
   }
 #pragma GCC unroll 4
-  for (std::size_t m = 0; m < at_once; ++m) sums[m] = _mm256_add_epi32(sums[m], line_sums<form>(lines[m], q));
+  for (std::size_t m = 0; m < many; ++m) sums[m] = _mm256_add_epi32(sums[m], line_sums<form>(lines[m], q));
 }
 
 // Four sums of eight lanes each to one register of four sums.
@@ -123,74 +121,93 @@ VICINAL_AVX2 inline std::int32_t sum_of(const std::int8_t* values, std::size_t l
   return _mm_cvtsi128_si32(fold4(sums, none, none, none));
 }
 
-template <std::size_t fixed_lines, Form form>
-VICINAL_AVX2 void score(const Arguments& a, std::size_t count, float* out) {
+VICINAL_AVX2 inline std::size_t number(const Arguments& a, std::size_t i) {
+  return a.records.ids == nullptr ? i : a.records.ids[i];
+}
+
+// Asks for the records from `begin` on, up to `end`, and their factors.
+VICINAL_AVX2 inline void ask_for(const Arguments& a, std::size_t begin, std::size_t end) {
+  for (std::size_t next = begin; next < end; ++next) {
+    const std::size_t record = a.records.ids[next];
+    prefetch(a.records.base + a.records.stride * record, a.records.stride);
+    prefetch(a.factors + 2 * record, 1);
+  }
+}
+
+// Records `begin` to `end`, `many` side by side.
+template <std::size_t fixed_lines, Form form, std::size_t many>
+VICINAL_AVX2 inline __attribute__((always_inline)) void score_some(const Arguments& a, std::size_t begin,
+                                                                   std::size_t end, std::size_t count,
+                                                                   float* out) {
   const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
   const bool has_rest = cut<form> && a.rest != 0;
-  const std::size_t all_lines = lines + (has_rest ? 1 : 0);
-  const __m128 weight = _mm_set1_ps(a.weight);
-  const __m128 constant = _mm_set1_ps(a.constant);
-  const __m128 offset_weight = _mm_set1_ps(a.offset_weight);
-  const std::int32_t lacking = form == Form::bytes ? 128 * sum_of(a.query, all_lines) : 0;
+  const std::int32_t lacking = form == Form::bytes ? 128 * sum_of(a.query, lines + (has_rest ? 1 : 0)) : 0;
   const __m128i shift = _mm_set1_epi32(a.shift - lacking);
-  for (std::size_t i = 0; i < count; i += at_once) {
-    // The last group repeats its last record rather than branch on how many there are.
-    std::size_t record[at_once];
-    const std::byte* at[at_once];
-    for (std::size_t m = 0; m < at_once; ++m) {
-      const std::size_t which = i + m < count ? i + m : count - 1;
-      record[m] = a.records.ids == nullptr ? which : a.records.ids[which];
+  for (std::size_t i = begin; i < end; i += many) {
+    std::size_t record[many];
+    const std::byte* at[many];
+#pragma GCC unroll 4
+    for (std::size_t m = 0; m < many; ++m) {
+      record[m] = number(a, i + m);
       at[m] = a.records.base + a.records.stride * record[m];
     }
     if (a.records.ids != nullptr) {
-      for (std::size_t next = i + at_once; next < i + 2 * at_once && next < count; ++next) {
-        prefetch(a.records.base + a.records.stride * a.records.ids[next], all_lines * bytes_of(form));
-      }
+      ask_for(a, i + many, count < i + 2 * many ? count : i + 2 * many);
     } else {
-      prefetch_ahead(at[0], at_once * a.records.stride);
+      prefetch_ahead(at[0], many * a.records.stride);
       prefetch_ahead(a.factors + 2 * record[0], 1);
     }
-    __m256i wide[at_once] = {};
+    __m256i wide[many] = {};
     for (std::size_t line = 0; line < lines; ++line) {
-      const std::size_t from = line * bytes_of(form);
-      const WholeLine here[at_once] = {{at[0] + from}, {at[1] + from}, {at[2] + from}, {at[3] + from}};
+      WholeLine here[many];
+#pragma GCC unroll 4
+      for (std::size_t m = 0; m < many; ++m) here[m] = {at[m] + line * bytes_of(form)};
       add_line<form>(here, a.query + line * elements_of(form), wide);
     }
     if (has_rest) {
       const std::size_t from = lines * bytes_of(form);
       const std::int8_t* const values = a.query + lines * elements_of(form);
       if (a.rest % 4 == 0) {
-        const int words = static_cast<int>(a.rest / 4);
-        const PartOfLine here[at_once] = {
-            {at[0] + from, words}, {at[1] + from, words}, {at[2] + from, words}, {at[3] + from, words}};
+        PartOfLine here[many];
+        for (std::size_t m = 0; m < many; ++m) here[m] = {at[m] + from, static_cast<int>(a.rest / 4)};
         add_line<form>(here, values, wide);
       } else {
-        alignas(32) std::byte last[at_once][64] = {};
-        for (std::size_t m = 0; m < at_once; ++m) __builtin_memcpy(last[m], at[m] + from, a.rest);
-        const WholeLine here[at_once] = {{last[0]}, {last[1]}, {last[2]}, {last[3]}};
+        alignas(32) std::byte last[many][64] = {};
+        WholeLine here[many];
+        for (std::size_t m = 0; m < many; ++m) {
+          __builtin_memcpy(last[m], at[m] + from, a.rest);
+          here[m] = {last[m]};
+        }
         add_line<form>(here, values, wide);
       }
     }
-    __m128i sums = fold4(wide[0], wide[1], wide[2], wide[3]);
+    __m128i sums = many == 1 ? fold4(wide[0], wide[0], wide[0], wide[0])
+                             : fold4(wide[0], wide[1 % many], wide[2 % many], wide[3 % many]);
     if constexpr (form != Form::bytes) sums = _mm_add_epi32(sums, sums);
     const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, shift));
     const auto pair = [&](std::size_t m) VICINAL_AVX2 {
-      return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m])));
+      return _mm_castsi128_ps(
+          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m % many])));
     };
     const __m128 first = _mm_movelh_ps(pair(0), pair(1));
     const __m128 second = _mm_movelh_ps(pair(2), pair(3));
     const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
-    const __m128 offsets = _mm_mul_ps(offset_weight, _mm_shuffle_ps(first, second, 0xDD));
-    const __m128 result =
-        _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
-    if (i + at_once <= count) {
+    const __m128 offsets = _mm_mul_ps(_mm_set1_ps(a.offset_weight), _mm_shuffle_ps(first, second, 0xDD));
+    const __m128 result = _mm_add_ps(_mm_add_ps(_mm_set1_ps(a.constant), offsets),
+                                     _mm_mul_ps(_mm_mul_ps(_mm_set1_ps(a.weight), scales), dots));
+    if constexpr (many == 4) {
       _mm_storeu_ps(out + i, result);
     } else {
-      alignas(16) float some[at_once];
-      _mm_store_ps(some, result);
-      for (std::size_t m = 0; i + m < count; ++m) out[i + m] = some[m];
+      _mm_store_ss(out + i, result);
     }
   }
+}
+
+template <std::size_t fixed_lines, Form form>
+VICINAL_AVX2 void score(const Arguments& a, std::size_t count, float* out) {
+  const std::size_t whole = count / 4 * 4;
+  if (whole != 0) score_some<fixed_lines, form, 4>(a, 0, whole, count, out);
+  if (whole != count) score_some<fixed_lines, form, 1>(a, whole, count, count, out);
 }
 
 template <Form form>

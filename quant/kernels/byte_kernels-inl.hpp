@@ -104,6 +104,7 @@ void score_integers(const std::int8_t* query, std::size_t dim, const Records& re
     const std::size_t record = records.ids == nullptr ? i : records.ids[i];
     if (records.ids != nullptr && i + ahead < count) {
       prefetch(records.base + records.stride * records.ids[i + ahead], lines * Type::bytes + rest);
+      prefetch(factors + 2 * static_cast<std::size_t>(records.ids[i + ahead]), 1);
     }
     if (records.ids == nullptr) prefetch_ahead(records.base + records.stride * record, records.stride);
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(records.base + records.stride * record);

@@ -72,6 +72,7 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
       for (std::size_t next = i + 4; next < i + 8 && next < count; ++next) {
         prefetch(a.records.base + a.records.stride * a.records.ids[next],
                  (lines + (has_rest ? 1 : 0)) * bytes_of(form));
+        prefetch(a.factors + 2 * static_cast<std::size_t>(a.records.ids[next]), 1);
       }
     } else if constexpr (form != Form::bytes) {  // Of bytes there is too little to compute for that to help.
       prefetch_ahead(at[0], 4 * a.records.stride);

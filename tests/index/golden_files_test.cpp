@@ -74,7 +74,7 @@ constexpr Golden files[] = {
     {"2-opq-hnsw-rerank", "opq(6) | hnsw(m=4, efc=20) | rerank(e4m3, 4x)", Metric::cosine, true},
     {"1-b1-residual-i8-hnsw", "b1 | hnsw(m=4, efc=20) | rerank(+i8, 10x)", Metric::ip, true},
     {"1-i4-residual-i4-l2", "i4 | flat | rerank(+i4, 3x)", Metric::l2, false},
-    {"1-fused-i8", "i8 | hnsw(m=8, efc=20, layout=fused)", Metric::ip, true, 0xF5F90CD14098A34C},
+    {"1-fused-i8", "i8 | hnsw(m=8, efc=20, layout=fused)", Metric::ip, true, 0xF4EAA6C3B2C3A9B4},
     {"2-fused-i8", "i8 | hnsw(m=8, efc=20, layout=fused)", Metric::ip, true},
     {"1-fused-pca-i4-l2", "pca(9) | i4 | hnsw(m=8, efc=20, alpha=1.5, layout=fused)", Metric::l2, false,
      0x0FF41D4FD122E082},
