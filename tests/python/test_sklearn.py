@@ -60,7 +60,8 @@ def test_gives_the_graph_of_kneighbors_transformer(mode: str, metric: str, dtype
     for data in (X, queries):
         found, expected = ours.transform(data), theirs.transform(data)
         assert found.shape == expected.shape and found.nnz == expected.nnz
-        np.testing.assert_allclose(found.toarray(), expected.toarray(), rtol=1e-4, atol=2e-3 if dtype == np.float32 else 1e-7)
+        # What scikit-learn expands the square for is off by so much, also of a sample and itself.
+        np.testing.assert_allclose(found.toarray(), expected.toarray(), rtol=1e-4, atol=2e-3 if dtype == np.float32 else 2e-6)
         assert found.dtype == dtype
     np.testing.assert_array_equal(ours.kneighbors(return_distance=False)[:, 0], theirs.kneighbors(return_distance=False)[:, 0])
     assert list(ours.get_feature_names_out())[:2] == ["vicinaltransformer0", "vicinaltransformer1"]
@@ -80,7 +81,7 @@ def test_every_training_sample_is_first_in_its_row_at_zero(spec: str, metric: st
     assert np.all(distances[40:80] == 0)
     # Those of others are true distances, not those of the codes.
     expected = KNeighborsTransformer(n_neighbors=299, metric=metric, algorithm="brute").fit_transform(X).toarray()
-    np.testing.assert_allclose(graph.data, expected[np.repeat(np.arange(300), 6), graph.indices], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(graph.data, expected[np.repeat(np.arange(300), 6), graph.indices], rtol=1e-6, atol=2e-6)
 
 
 def test_neighbours_of_the_training_samples_leave_each_itself_out() -> None:
@@ -105,14 +106,14 @@ def test_k_is_capped_at_the_samples() -> None:
 @pytest.mark.parametrize("spec, least", [(GRAPH, 0.98), (CODES, 0.95)])
 def test_a_graph_finds_nearly_all(spec: str, least: float) -> None:
     X = blobs(2000, 24)
-    expected = KNeighborsTransformer(n_neighbors=10).fit_transform(X)
+    expected = KNeighborsTransformer(n_neighbors=10, algorithm="kd_tree").fit_transform(X)
     assert share_found(VicinalTransformer(10, spec=spec).fit_transform(X), expected) > least
 
 
 @pytest.mark.parametrize("low, high", [({"recall": 0.5}, {"recall": 0.97}), ({"effort": 11}, {"effort": 200})])
 def test_recall_and_effort_decide_what_is_found(low: dict[str, Any], high: dict[str, Any]) -> None:
     X = blobs(2000, 24)
-    expected = KNeighborsTransformer(n_neighbors=10).fit_transform(X)
+    expected = KNeighborsTransformer(n_neighbors=10, algorithm="kd_tree").fit_transform(X)
     poor, good = (
         share_found(VicinalTransformer(10, spec="i8 | hnsw(m=4, efc=16)", **wanted).fit_transform(X), expected)
         for wanted in (low, high)
