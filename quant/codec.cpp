@@ -184,17 +184,12 @@ void Codec::score_group(std::span<const PreparedQuery> queries, const std::byte*
       score(queries[q], records, factors, nullptr, count, out + q * out_stride);
     return;
   }
-  constexpr std::size_t most = 16;
-  ByteQuery some[most];
-  for (std::size_t first = 0; first < queries.size(); first += most) {
-    const std::size_t size = std::min(most, queries.size() - first);
-    for (std::size_t q = 0; q < size; ++q) {
-      const PreparedQuery& query = queries[first + q];
-      some[q] = {reinterpret_cast<const std::int8_t*>(query.values_.data()), query.shift_, query.weight_,
-                 query.constant_, query.offset_weight_};
-    }
-    group({some, size}, kernel_dim(), records, stride_, factors, count, out + first * out_stride, out_stride);
-  }
+  const auto values = [](const PreparedQuery& query) {
+    return reinterpret_cast<const std::int8_t*>(query.values_.data());
+  };
+  for_each_group(queries, values, [&](std::span<const ByteQuery> some, std::size_t first) {
+    group(some, kernel_dim(), records, stride_, factors, count, out + first * out_stride, out_stride);
+  });
 }
 
 void Codec::score(const PreparedQuery& query, const std::byte* records, const float* factors,

@@ -237,6 +237,9 @@ class Codec {
 
  private:
   friend class TwoLevelStore;
+  // Calls run(queries as the kernels take them, number of the first), sixteen queries at a time; values(query) is what their kernel reads.
+  template <class Values, class Run>
+  static void for_each_group(std::span<const PreparedQuery> queries, const Values& values, const Run& run);
   Codec(const CodecOptions& options, Metric metric, std::size_t dim, int layout = newest_layout);
   void encode_float8(std::span<const float> source, std::byte* record) const;
   void encode_half(std::span<const float> source, std::byte* record) const;

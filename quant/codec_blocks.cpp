@@ -72,17 +72,12 @@ void Codec::prepare_scan(PreparedQuery& query) const {
 void Codec::score_blocks(std::span<const PreparedQuery> queries, const std::byte* blocks,
                          const float* factors, std::size_t count, float* out,
                          std::size_t out_stride) const noexcept {
-  constexpr std::size_t most = 16;
-  ByteQuery some[most];
-  for (std::size_t first = 0; first < queries.size(); first += most) {
-    const std::size_t size = std::min(most, queries.size() - first);
-    for (std::size_t q = 0; q < size; ++q) {
-      const PreparedQuery& query = queries[first + q];
-      some[q] = {query.tables_.data(), query.shift_, query.weight_, query.constant_, query.offset_weight_};
-    }
-    bit_block_kernels().scan({some, size}, words_of(*this), kind() == CodecKind::b1 ? 1 : 2, blocks, factors,
-                             count, out + first * out_stride, out_stride);
-  }
+  const std::size_t planes = kind() == CodecKind::b1 ? 1 : 2;
+  const auto tables = [](const PreparedQuery& query) { return query.tables_.data(); };
+  for_each_group(queries, tables, [&](std::span<const ByteQuery> some, std::size_t first) {
+    bit_block_kernels().scan(some, words_of(*this), planes, blocks, factors, count, out + first * out_stride,
+                             out_stride);
+  });
 }
 
 }  // namespace vicinal

@@ -94,4 +94,18 @@ void for_each_code(const Codec& codec, const std::byte* record, Body body) {
   }
 }
 
+template <class Values, class Run>
+void Codec::for_each_group(std::span<const PreparedQuery> queries, const Values& values, const Run& run) {
+  constexpr std::size_t most = 16;
+  ByteQuery some[most];
+  for (std::size_t first = 0; first < queries.size(); first += most) {
+    const std::size_t size = std::min(most, queries.size() - first);
+    for (std::size_t q = 0; q < size; ++q) {
+      const PreparedQuery& query = queries[first + q];
+      some[q] = {values(query), query.shift_, query.weight_, query.constant_, query.offset_weight_};
+    }
+    run(std::span<const ByteQuery>(some, size), first);
+  }
+}
+
 }  // namespace vicinal

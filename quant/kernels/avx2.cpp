@@ -141,8 +141,7 @@ VICINAL_AVX2 inline __attribute__((always_inline)) void score_some(const Argumen
                                                                    float* out) {
   const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
   const bool has_rest = cut<form> && a.rest != 0;
-  const std::int32_t lacking = form == Form::bytes ? 128 * sum_of(a.query, lines + (has_rest ? 1 : 0)) : 0;
-  const __m128i shift = _mm_set1_epi32(a.shift - lacking);
+  const __m128i shift = _mm_set1_epi32(a.shift);
   for (std::size_t i = begin; i < end; i += many) {
     std::size_t record[many];
     const std::byte* at[many];
@@ -152,7 +151,8 @@ VICINAL_AVX2 inline __attribute__((always_inline)) void score_some(const Argumen
       at[m] = a.records.base + a.records.stride * record[m];
     }
     if (a.records.ids != nullptr) {
-      ask_for(a, i + many, count < i + 2 * many ? count : i + 2 * many);
+      // The single ones after groups of four have been asked for by the last of these.
+      if (many > 1 || begin == 0) ask_for(a, i + many, count < i + 2 * many ? count : i + 2 * many);
     } else {
       prefetch_ahead(at[0], many * a.records.stride);
       prefetch_ahead(a.factors + 2 * record[0], 1);
@@ -185,16 +185,9 @@ VICINAL_AVX2 inline __attribute__((always_inline)) void score_some(const Argumen
                              : fold4(wide[0], wide[1 % many], wide[2 % many], wide[3 % many]);
     if constexpr (form != Form::bytes) sums = _mm_add_epi32(sums, sums);
     const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, shift));
-    const auto pair = [&](std::size_t m) VICINAL_AVX2 {
-      return _mm_castsi128_ps(
-          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m % many])));
-    };
-    const __m128 first = _mm_movelh_ps(pair(0), pair(1));
-    const __m128 second = _mm_movelh_ps(pair(2), pair(3));
-    const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
-    const __m128 offsets = _mm_mul_ps(_mm_set1_ps(a.offset_weight), _mm_shuffle_ps(first, second, 0xDD));
-    const __m128 result = _mm_add_ps(_mm_add_ps(_mm_set1_ps(a.constant), offsets),
-                                     _mm_mul_ps(_mm_mul_ps(_mm_set1_ps(a.weight), scales), dots));
+    const float* factors[4];
+    for (std::size_t m = 0; m < 4; ++m) factors[m] = a.factors + 2 * record[m % many];
+    const __m128 result = four_results(factors, a.weight, a.constant, a.offset_weight, dots);
     if constexpr (many == 4) {
       _mm_storeu_ps(out + i, result);
     } else {
@@ -204,7 +197,8 @@ VICINAL_AVX2 inline __attribute__((always_inline)) void score_some(const Argumen
 }
 
 template <std::size_t fixed_lines, Form form>
-VICINAL_AVX2 void score(const Arguments& a, std::size_t count, float* out) {
+VICINAL_AVX2 void score(Arguments a, std::size_t count, float* out) {
+  if constexpr (form == Form::bytes) a.shift -= 128 * sum_of(a.query, a.lines + (a.rest != 0 ? 1 : 0));
   const std::size_t whole = count / 4 * 4;
   if (whole != 0) score_some<fixed_lines, form, 4>(a, 0, whole, count, out);
   if (whole != count) score_some<fixed_lines, form, 1>(a, whole, count, count, out);

@@ -47,6 +47,26 @@ const BitBlockKernels& bit_block_kernels();
 /// Every set this CPU can run, in the order of available_kernels(): for tests and benchmarks.
 std::span<const BitBlockKernels> available_bit_block_kernels();
 
+/// scan() by an instruction set's Some::run<planes, queries>, of one query or four.
+template <class Some, std::size_t planes>
+void scan_by_fours(std::span<const ByteQuery> queries, std::size_t words, const std::byte* codes,
+                   const float* factors, std::size_t count, float* out, std::size_t out_stride) {
+  std::size_t q = 0;
+  for (; q + 4 <= queries.size(); q += 4)
+    Some::template run<planes, 4>(&queries[q], words, codes, factors, count, out + q * out_stride,
+                                  out_stride);
+  for (; q < queries.size(); ++q)
+    Some::template run<planes, 1>(&queries[q], words, codes, factors, count, out + q * out_stride,
+                                  out_stride);
+}
+template <class Some>
+void scan_by_fours(std::span<const ByteQuery> queries, std::size_t words, std::size_t planes,
+                   const std::byte* codes, const float* factors, std::size_t count, float* out,
+                   std::size_t out_stride) {
+  const auto scan = planes == 1 ? &scan_by_fours<Some, 1> : &scan_by_fours<Some, 2>;
+  scan(queries, words, codes, factors, count, out, out_stride);
+}
+
 BitBlockKernels scalar_bit_block_kernels();
 std::vector<BitBlockKernels> portable_bit_block_kernels();
 /// Replaces all by those for AVX2.

@@ -24,6 +24,7 @@ void make_tables(const std::int8_t* query, std::size_t words, std::int8_t* table
 VICINAL_AVX2 inline __m256i load(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
+
 // Sums of two bytes of each record of a block, in the order of the records, a half each. In `both` a lane of 16 bits has that of an even record
 // and, 256 times, that of the odd one after it; in `odd` it has the latter alone.
 struct Sums {
@@ -163,20 +164,13 @@ VICINAL_AVX2 void scan_some(const ByteQuery* queries, std::size_t words, const s
   }
 }
 
-template <std::size_t planes>
-void scan_planes(std::span<const ByteQuery> queries, std::size_t words, const std::byte* codes,
-                 const float* factors, std::size_t count, float* out, std::size_t out_stride) {
-  std::size_t q = 0;
-  for (; q + 4 <= queries.size(); q += 4)
-    scan_some<planes, 4>(&queries[q], words, codes, factors, count, out + q * out_stride, out_stride);
-  for (; q < queries.size(); ++q)
-    scan_some<planes, 1>(&queries[q], words, codes, factors, count, out + q * out_stride, out_stride);
-}
-
-void scan(std::span<const ByteQuery> queries, std::size_t words, std::size_t planes, const std::byte* codes,
-          const float* factors, std::size_t count, float* out, std::size_t out_stride) {
-  (planes == 1 ? scan_planes<1> : scan_planes<2>)(queries, words, codes, factors, count, out, out_stride);
-}
+struct Some {
+  template <std::size_t planes, std::size_t many>
+  static void run(const ByteQuery* queries, std::size_t words, const std::byte* codes, const float* factors,
+                  std::size_t count, float* out, std::size_t out_stride) {
+    scan_some<planes, many>(queries, words, codes, factors, count, out, out_stride);
+  }
+};
 
 }  // namespace
 
@@ -184,7 +178,7 @@ void use_bit_blocks_avx2(BitBlockKernels& table) {
   if (table.name != "avx2") return;
   table.make_tables = &make_tables;
   table.score = &score_neighbours;
-  table.scan = &scan;
+  table.scan = &scan_by_fours<Some>;
 }
 
 }  // namespace vicinal

@@ -84,13 +84,13 @@ VICINAL_VBMI inline Factors load_factors(const float* factors, std::size_t count
 
 // Adds what the words of a block have, every planes-th of them.
 template <std::size_t planes, std::size_t many>
-VICINAL_VBMI inline __attribute__((always_inline)) void add_plane(const ByteQuery* queries, std::size_t words,
-                                                                  const std::byte* codes,
+VICINAL_VBMI inline __attribute__((always_inline)) void add_plane(const std::int8_t* const* tables,
+                                                                  std::size_t words, const std::byte* codes,
                                                                   Sums (&sums)[many]) {
   for (std::size_t w = 0; w < words; ++w) {
     const __m512i word = load_word(codes + w * planes * block_word_bytes);
 #pragma GCC unroll 4
-    for (std::size_t q = 0; q < many; ++q) add_word(sums[q], word, queries[q].values + w * block_table_bytes);
+    for (std::size_t q = 0; q < many; ++q) add_word(sums[q], word, tables[q] + w * block_table_bytes);
   }
 }
 
@@ -99,6 +99,8 @@ VICINAL_VBMI void scan_some(const ByteQuery* queries, std::size_t words, const s
                             const float* factors, std::size_t count, float* out, std::size_t out_stride) {
   const std::size_t block_bytes = words * planes * block_word_bytes;
   const __m512i zero = _mm512_setzero_si512();
+  const std::int8_t* tables[many];
+  for (std::size_t q = 0; q < many; ++q) tables[q] = queries[q].values;
   for (std::size_t first = 0; first < count; first += block_records) {
     const std::byte* const block = codes + first / block_records * block_bytes;
     const std::size_t present = count - first < block_records ? count - first : block_records;
@@ -107,14 +109,14 @@ VICINAL_VBMI void scan_some(const ByteQuery* queries, std::size_t words, const s
     Sums sums[many];
 #pragma GCC unroll 4
     for (std::size_t q = 0; q < many; ++q) sums[q] = {zero, zero};
-    add_plane<planes>(queries, words, block, sums);
+    add_plane<planes>(tables, words, block, sums);
     if constexpr (planes == 2) {
 #pragma GCC unroll 4
       for (std::size_t q = 0; q < many; ++q) {
         sums[q].low_nibbles = _mm512_add_epi32(sums[q].low_nibbles, sums[q].low_nibbles);
         sums[q].high_nibbles = _mm512_add_epi32(sums[q].high_nibbles, sums[q].high_nibbles);
       }
-      add_plane<planes>(queries, words, block + block_word_bytes, sums);
+      add_plane<planes>(tables, words, block + block_word_bytes, sums);
     }
     const Factors own = load_factors(factors + 2 * first, present);
 #pragma GCC unroll 4
@@ -133,29 +135,21 @@ VICINAL_VBMI void scan_some(const ByteQuery* queries, std::size_t words, const s
   }
 }
 
-template <std::size_t planes>
-void scan_planes(std::span<const ByteQuery> queries, std::size_t words, const std::byte* codes,
-                 const float* factors, std::size_t count, float* out, std::size_t out_stride) {
-  std::size_t q = 0;
-  for (; q + 4 <= queries.size(); q += 4)
-    scan_some<planes, 4>(&queries[q], words, codes, factors, count, out + q * out_stride, out_stride);
-  for (; q < queries.size(); ++q)
-    scan_some<planes, 1>(&queries[q], words, codes, factors, count, out + q * out_stride, out_stride);
-}
-
-void scan(std::span<const ByteQuery> queries, std::size_t words, std::size_t planes, const std::byte* codes,
-          const float* factors, std::size_t count, float* out, std::size_t out_stride) {
-  (planes == 1 ? scan_planes<1> : scan_planes<2>)(queries, words, codes, factors, count, out, out_stride);
-}
+struct Some {
+  template <std::size_t planes, std::size_t many>
+  static void run(const ByteQuery* queries, std::size_t words, const std::byte* codes, const float* factors,
+                  std::size_t count, float* out, std::size_t out_stride) {
+    scan_some<planes, many>(queries, words, codes, factors, count, out, out_stride);
+  }
+};
 
 VICINAL_VBMI void score_neighbours(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
                                    const float* factors, float base, std::size_t count, float* out) {
   for (std::size_t block = 0; block < count; block += block_records) {
     const std::byte* const own = codes + block * words * (block_word_bytes / block_records);
-    Sums sums{_mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (std::size_t w = 0; w < words; ++w)
-      add_word(sums, load_word(own + w * block_word_bytes), query.tables + w * block_table_bytes);
-    const __m512i sum = _mm512_add_epi32(sums.low_nibbles, sums.high_nibbles);
+    Sums sums[1] = {{_mm512_setzero_si512(), _mm512_setzero_si512()}};
+    add_plane<1>(&query.tables, words, own, sums);
+    const __m512i sum = _mm512_add_epi32(sums[0].low_nibbles, sums[0].high_nibbles);
     const __m512 dots =
         _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(query.total)));
     const __m512 products = _mm512_mul_ps(_mm512_set1_ps(query.step), dots);
@@ -171,7 +165,7 @@ void use_bit_blocks_vbmi(BitBlockKernels& table) {
   if (!__builtin_cpu_supports("avx512vbmi")) return;
   table.make_tables = &make_tables;
   table.score = &score_neighbours;
-  table.scan = &scan;
+  table.scan = &scan_by_fours<Some>;
 }
 
 }  // namespace vicinal

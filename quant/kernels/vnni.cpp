@@ -56,9 +56,6 @@ VICINAL_VNNI inline __m512i add_line(__m512i sum, const std::byte* line, const s
 template <std::size_t fixed_lines, Form form, bool has_rest>
 VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
   const std::size_t lines = fixed_lines == 0 ? a.lines : fixed_lines;
-  const __m128 weight = _mm_set1_ps(a.weight);
-  const __m128 constant = _mm_set1_ps(a.constant);
-  const __m128 offset_weight = _mm_set1_ps(a.offset_weight);
   const __m128i shift = _mm_set1_epi32(a.shift);
   for (std::size_t i = 0; i < count; i += 4) {
     // The last group repeats its last record rather than branch on how many there are.
@@ -102,15 +99,9 @@ VICINAL_VNNI void score(const Arguments& a, std::size_t count, float* out) {
     __m128i sums = fold4(s0, s1, s2, s3);
     if constexpr (form == Form::bits || form == Form::nibbles) sums = _mm_add_epi32(sums, sums);
     const __m128 dots = _mm_cvtepi32_ps(_mm_sub_epi32(sums, shift));
-    const auto pair = [&](std::size_t m) VICINAL_VNNI {
-      return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.factors + 2 * record[m])));
-    };
-    const __m128 first = _mm_movelh_ps(pair(0), pair(1));
-    const __m128 second = _mm_movelh_ps(pair(2), pair(3));
-    const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
-    const __m128 offsets = _mm_mul_ps(offset_weight, _mm_shuffle_ps(first, second, 0xDD));
-    const __m128 result =
-        _mm_add_ps(_mm_add_ps(constant, offsets), _mm_mul_ps(_mm_mul_ps(weight, scales), dots));
+    const float* const factors[4] = {a.factors + 2 * record[0], a.factors + 2 * record[1],
+                                     a.factors + 2 * record[2], a.factors + 2 * record[3]};
+    const __m128 result = four_results(factors, a.weight, a.constant, a.offset_weight, dots);
     if (i + 4 <= count) {
       _mm_storeu_ps(out + i, result);
     } else {

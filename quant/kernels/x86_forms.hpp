@@ -38,6 +38,20 @@ VICINAL_VNNI inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d) {
   return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
+// What four records with these {scale, offset} have: (constant + offset_weight * offset) + (weight * scale) * dot.
+VICINAL_AVX2 inline __m128 four_results(const float* const (&factors)[4], float weight, float constant,
+                                        float offset_weight, __m128 dots) {
+  const auto pair = [&](std::size_t m) VICINAL_AVX2 {
+    return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(factors[m])));
+  };
+  const __m128 first = _mm_movelh_ps(pair(0), pair(1));
+  const __m128 second = _mm_movelh_ps(pair(2), pair(3));
+  const __m128 scales = _mm_shuffle_ps(first, second, 0x88);
+  const __m128 offsets = _mm_mul_ps(_mm_set1_ps(offset_weight), _mm_shuffle_ps(first, second, 0xDD));
+  return _mm_add_ps(_mm_add_ps(_mm_set1_ps(constant), offsets),
+                    _mm_mul_ps(_mm_mul_ps(_mm_set1_ps(weight), scales), dots));
+}
+
 // 64 codes of a line of bits (0 or 1) or of quarters (twice the code).
 template <Form form>
 VICINAL_VNNI inline __m512i small_codes(const std::byte* line) {
