@@ -53,7 +53,10 @@ class FusedRows {
   /// out[i] estimates the distance of neighbour i, where `distance` is that of the node: degree() values, of which those beyond the last
   /// link mean nothing.
   void score(std::uint32_t slot, float distance, const FusedQuery& query, float* out) const noexcept;
-  void prefetch_row(std::uint32_t slot) const { prefetch(row(slot), row_bytes_); }
+  template <CacheLevel level = CacheLevel::first>
+  void prefetch_row(std::uint32_t slot) const {
+    prefetch<level>(row(slot), row_bytes_);
+  }
 
   /// Sections "<prefix>/blocks" and "/centre".
   void save(ContainerWriter& writer, const std::string& prefix) const;

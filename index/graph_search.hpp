@@ -11,10 +11,12 @@
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/index/build_space.hpp"
 #include "vicinal/index/candidate_pool.hpp"
+#include "vicinal/index/frontier.hpp"
 #include "vicinal/index/fused_rows.hpp"
 #include "vicinal/index/graph.hpp"
 #include "vicinal/index/neighbour_selection.hpp"
 #include "vicinal/index/ranking.hpp"
+#include "vicinal/index/slot_set.hpp"
 #include "vicinal/index/visited_set.hpp"
 #include "vicinal/quant/code_store.hpp"
 
@@ -31,10 +33,11 @@ struct Scorer {
     codec->score(*query, records, factors, slots, count, out);
   }
   /// Asks for what the score of `slot` reads.
+  template <CacheLevel level = CacheLevel::first>
   void ask_for(std::uint32_t slot) const {
-    prefetch(records + slot * codec->stride(), codec->stride());
+    prefetch<level>(records + slot * codec->stride(), codec->stride());
     const std::size_t count = codec->factor_count();
-    if (count != 0) prefetch(factors + count * slot, 1);
+    if (count != 0) prefetch<level>(factors + count * slot, 1);
   }
 };
 
@@ -43,6 +46,8 @@ struct SearchScratch {
   PreparedQuery query;
   VisitedSet visited;
   CandidatePool pool;
+  Frontier frontier;
+  SlotSet met;
   std::vector<std::uint32_t> block;  // slots about to be scored
   std::vector<float> distances;
   std::vector<Ranked> found;

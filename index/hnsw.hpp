@@ -45,8 +45,8 @@ class Hnsw {
   static constexpr std::string_view kind = "hnsw";
   struct Params {
     std::size_t ef = 64;  ///< width of the search, "efSearch"; at least k is used
-    /// Fused layout: ends when the estimates of what is left say that little will be found, by a margin that grows with ef; the
-    /// pool is then wider than ef.
+    /// Fused layout: ends when the estimates of what is left say that little will be found, by a margin that grows with ef, or after
+    /// 2 ef hops; otherwise after ef hops.
     bool adaptive = true;
 
     static Params from_effort(std::size_t effort) { return {.ef = effort}; }
@@ -87,16 +87,15 @@ class Hnsw {
     double passing = 1.0;  // share of rows that pass, known or estimated
   };
   [[nodiscard]] FilterPlan plan_filter(const Filter& filter, std::size_t width) const;
-  void search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
-                  std::size_t query, const Params& params, const FilterPlan& plan,
-                  const SearchControl& control, SearchStats& work) const;
+  struct Call;
+  struct Lane;
+  void search_some(const Call& call, std::size_t begin, std::size_t end, SearchStats& work) const;
+  void begin_query(const Call& call, std::size_t query, Lane& lane) const;
+  void finish_query(const Call& call, Lane& lane, SearchStats& stats) const;
+  [[nodiscard]] Scorer scorer(const SearchScratch& scratch) const;
   void enter(const Scorer& score, SearchScratch& scratch, std::size_t width, WalkWork& work) const;
-  void walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
-            SearchStats& stats) const;
-  void walk_rows(const Scorer& score, SearchScratch& scratch, std::span<const float> vector, std::size_t k,
-                 std::size_t width, double margin, const SearchControl& control, SearchStats& stats) const;
   void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control,
-                    SearchStats& work) const;
+                    WalkWork& work) const;
 
   std::shared_ptr<const State> state_;
 };

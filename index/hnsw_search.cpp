@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "vicinal/core/random.hpp"
 #include "vicinal/index/hnsw_state.hpp"
 #include "vicinal/index/ranking.hpp"
+#include "vicinal/index/row_walk.hpp"
 
 namespace vicinal {
 namespace {
@@ -21,8 +24,9 @@ constexpr double distances_per_hop =
 constexpr std::size_t selectivity_probes = 512;
 
 // Of searches over rows of neighbours.
-constexpr std::uint64_t fewest_samples = 4;  // before the error of estimates is believed
-constexpr double pool_share = 2.0;           // of ef, the pool of an adaptive search
+constexpr std::size_t at_once = 3;          // that one thread does in turns
+constexpr std::size_t queries_a_task = 64;  // at most
+constexpr double pool_share = 2.0;          // of ef, the pool of an adaptive search
 // Deviations of the estimates by which the nearest of what is left must be behind the k-th found.
 double margin_of(double ef) { return std::max(0.0, std::log2(ef / 16)); }
 
@@ -69,105 +73,190 @@ void Hnsw::search(const VectorBatch& queries, NeighborsView out, const Params& p
   search_without(queries, {}, out, params, control);
 }
 
+// What the queries of one call share.
+struct Hnsw::Call {
+  const VectorBatch& queries;
+  std::span<const std::uint32_t> absent_slots;  // empty, or one a query
+  const NeighborsView& out;
+  const SearchControl& control;
+  FilterPlan plan;
+  double width = 0;  // of the pool
+  float margin = 0;  // of RowWalk
+  bool in_turns = false;
+
+  [[nodiscard]] std::size_t k() const { return out.k(); }
+};
+
+// A query under way.
+struct Hnsw::Lane {
+  explicit Lane(ScratchPool& pool) : scratch(pool.borrow()) {}
+
+  ScratchPool::Lease scratch;
+  std::size_t query = 0;
+  WalkWork work;
+  std::optional<RowWalk> walk;  // of fused rows
+
+  [[nodiscard]] bool waits() const { return walk.has_value() && !walk->done(); }
+};
+
 void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent,
                           NeighborsView out, const Params& params, const SearchControl& control) const {
   const State& state = *state_;
-  const std::size_t k = out.k();
-  const std::size_t width = std::min(std::max(params.ef, k), size());
-  const FilterPlan plan = plan_filter(control.filter, width);
-  Params used = params;
-  used.ef = width;
-  std::vector<std::uint32_t> absent_slot(absent.size());
+  const std::size_t ef = std::min(std::max(params.ef, out.k()), size());
+  std::vector<std::uint32_t> absent_slots(absent.size());
   if (!absent.empty()) {
     std::vector<std::uint32_t> slot_of_row(size());
     for (std::uint32_t slot = 0; slot < size(); ++slot) slot_of_row[state.row_of_slot[slot]] = slot;
-    for (std::size_t i = 0; i < absent.size(); ++i) absent_slot[i] = slot_of_row[absent[i]];
+    for (std::size_t i = 0; i < absent.size(); ++i) absent_slots[i] = slot_of_row[absent[i]];
   }
+  Call call{queries, absent_slots, out, control, plan_filter(control.filter, ef)};
+  const bool adaptive = !state.rows.empty() && params.adaptive;
+  // The pool is widened so that it holds about as many rows that pass as it would of all.
+  const double width =
+      static_cast<double>(ef) * (adaptive ? pool_share : 1.0) / std::max(call.plan.passing, 1e-9);
+  call.width = std::min(static_cast<double>(size()), std::ceil(width));
+  call.margin = adaptive ? static_cast<float>(margin_of(static_cast<double>(ef)))
+                         : std::numeric_limits<float>::infinity();
+  // Every thread has a like share of a small batch.
+  const std::size_t share =
+      (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
+  const bool walks_rows = !state.rows.empty() && !call.plan.scan;
+  const std::size_t a_task = walks_rows ? std::clamp<std::size_t>(share, 1, queries_a_task) : 1;
+  call.in_turns = a_task > 1;
   std::mutex stats_mutex;
-  control.executor.for_each(queries.size(), [&](std::size_t query, std::size_t) {
+  control.executor.for_each((queries.size() + a_task - 1) / a_task, [&](std::size_t task, std::size_t) {
     SearchStats work;
-    work.queries = 1;
-    if (control.must_stop()) {
-      work.stop = control.stop_reason();
-    } else {
-      const ScratchPool::Lease scratch = state.scratch.borrow();
-      scratch->absent = absent.empty() ? nobody : absent_slot[query];
-      search_one(*scratch, queries.rows[query], out, query, used, plan, control, work);
-    }
-    if (control.stats != nullptr) {
-      const std::lock_guard lock(stats_mutex);
-      control.stats->add_work(work);
-    }
+    search_some(call, task * a_task, std::min(queries.size(), (task + 1) * a_task), work);
+    if (control.stats == nullptr) return;
+    const std::lock_guard lock(stats_mutex);
+    control.stats->add_work(work);
   });
-  if (control.stats != nullptr) {
-    const char* const layout = state.rows.empty() ? "" : "fused, ";
-    control.stats->strategy =
-        plan.scan ? "hnsw(scan of what passes)" : "hnsw(" + (layout + ("ef=" + std::to_string(width))) + ")";
+  if (control.stats == nullptr) return;
+  const char* const layout = state.rows.empty() ? "" : "fused, ";
+  control.stats->strategy =
+      call.plan.scan ? "hnsw(scan of what passes)" : "hnsw(" + (layout + ("ef=" + std::to_string(ef))) + ")";
+}
+
+// Queries `begin` to `end`, up to at_once of them in turns.
+void Hnsw::search_some(const Call& call, std::size_t begin, std::size_t end, SearchStats& work) const {
+  std::array<std::optional<Lane>, at_once> lanes;
+  std::size_t next = begin;
+  std::size_t under_way = 0;
+  // Begins the first query that is left, if there is one.
+  const auto begin_next = [&](std::optional<Lane>& lane) {
+    for (; next < end && call.control.must_stop(); ++next) {
+      SearchStats none;
+      none.queries = 1;
+      none.stop = call.control.stop_reason();
+      work.add_work(none);
+    }
+    if (next == end) return lane.reset();
+    if (!lane) lane.emplace(state_->scratch);
+    begin_query(call, next++, *lane);
+    ++under_way;
+  };
+  const std::size_t used = call.in_turns ? std::min(at_once, end - begin) : 1;
+  for (std::size_t i = 0; i < used; ++i) begin_next(lanes[i]);
+  while (under_way != 0) {
+    for (std::size_t i = 0; i < used; ++i) {
+      if (!lanes[i]) continue;
+      if (lanes[i]->waits()) {
+        lanes[i]->walk->hop();
+        continue;
+      }
+      finish_query(call, *lanes[i], work);
+      --under_way;
+      begin_next(lanes[i]);
+    }
   }
 }
 
-void Hnsw::search_one(SearchScratch& scratch, std::span<const float> vector, const NeighborsView& out,
-                      std::size_t query, const Params& params, const FilterPlan& plan,
-                      const SearchControl& control, SearchStats& work) const {
+Scorer Hnsw::scorer(const SearchScratch& scratch) const {
+  const CodeStore& codes = state_->codes;
+  return {&codes.codec(), codes.records(), codes.factors(), &scratch.query};
+}
+
+// All of a query but its hops over fused rows, which are left to its lane, and what comes after them.
+void Hnsw::begin_query(const Call& call, std::size_t query, Lane& lane) const {
   const State& state = *state_;
-  const std::size_t k = out.k();
+  SearchScratch& scratch = *lane.scratch;
+  lane.query = query;
+  lane.work = {};
+  lane.walk.reset();
+  scratch.absent = call.absent_slots.empty() ? nobody : call.absent_slots[query];
+  const std::span<const float> vector = call.queries.rows[query];
   state.codes.codec().prepare_query(vector, scratch.query);
-  const Scorer score{&state.codes.codec(), state.codes.records(), state.codes.factors(), &scratch.query};
-  const std::size_t places = state.graph.level(0).degree;
-  if (scratch.block.size() < std::max(places, scan_block)) {
-    scratch.block.resize(std::max(places, scan_block));
-    scratch.distances.resize(std::max(places, scan_block));
+  const std::size_t places = std::max(state.graph.level(0).degree, scan_block);
+  if (scratch.block.size() < places) {
+    scratch.block.resize(places);
+    scratch.distances.resize(places);
   }
+  if (call.plan.scan) return;
+  const Scorer score = scorer(scratch);
+  enter(score, scratch, static_cast<std::size_t>(call.width), lane.work);
+  if (state.rows.empty()) {
+    scratch.visited.reset(size());
+    if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
+    for (std::size_t i = 0; i < scratch.pool.size(); ++i) scratch.visited.insert(scratch.pool.slot(i));
+    best_first(state.graph.level(0), score, scratch, {call.control.max_distances, &call.control}, lane.work);
+    return;
+  }
+  state.rows.prepare_query(vector, scratch.fused);
+  scratch.top.reset(call.k());
+  lane.walk.emplace(state.rows, state.row_of_slot.span(), score, scratch,
+                    RowWalk::Limits{static_cast<std::uint64_t>(call.width), call.margin, call.in_turns},
+                    call.control, lane.work);
+}
+
+void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const {
+  const State& state = *state_;
+  SearchScratch& scratch = *lane.scratch;
+  const std::size_t k = call.k();
+  const bool fused = lane.walk.has_value();
   std::vector<Ranked>& found = scratch.found;
   found.clear();
-
-  // The pool is widened so that it holds about as many rows that pass as it would of all.
-  const auto widened = [&](double width) {
-    return std::min(size(), static_cast<std::size_t>(std::ceil(width / std::max(plan.passing, 1e-9))));
-  };
-  const bool fused = !state.rows.empty();
-  if (!plan.scan && fused) {
-    const auto ef = static_cast<double>(params.ef);
-    const double width = params.adaptive ? pool_share * ef : ef;
-    const double margin = params.adaptive ? margin_of(ef) : std::numeric_limits<double>::infinity();
-    walk_rows(score, scratch, vector, k, widened(width), margin, control, work);
+  if (fused) {
+    lane.work = lane.walk->work();
     const std::span<Ranked> nearest = scratch.top.found();
     found.assign(nearest.begin(), nearest.end());
-  } else if (!plan.scan) {
-    walk(score, scratch, widened(static_cast<double>(params.ef)), control, work);
+  } else if (!call.plan.scan) {
     const CandidatePool& pool = scratch.pool;
     for (std::size_t i = 0; i < pool.size(); ++i) {
       if (found.size() >= k && pool.distance(i) > found.back().distance) break;
-      const std::uint32_t slot = pool.slot(i);
-      const Id row = state.row_of_slot[slot];
-      if (control.filter(row)) found.push_back({pool.distance(i), row});
+      const Id row = state.row_of_slot[pool.slot(i)];
+      if (call.control.filter(row)) found.push_back({pool.distance(i), row});
     }
   }
   // Estimates of values near the end of floats' range may lead nowhere.
   const std::size_t present = size() - (scratch.absent == nobody ? 0 : 1);
-  const bool incomplete = found.size() < std::min(k, present) && work.stop == StopReason::complete &&
-                          (fused || !control.filter.passes_all());
-  if (plan.scan || incomplete) {
+  const bool incomplete = found.size() < std::min(k, present) && lane.work.stop == StopReason::complete &&
+                          (fused || !call.control.filter.passes_all());
+  if (call.plan.scan || incomplete) {
     found.clear();
-    scan_passing(score, scratch, k, control, work);
+    scan_passing(scorer(scratch), scratch, k, call.control, lane.work);
   }
-  write_ranked(found, out, query);
-  const std::size_t row_bytes = fused ? state.rows.row_bytes() : places * sizeof(std::uint32_t);
-  work.bytes = work.distances * state.codes.bytes_per_vector() + work.hops * row_bytes;
+  write_ranked(found, call.out, lane.query);
+  SearchStats own;
+  own.queries = 1;
+  own.distances = lane.work.distances;
+  own.hops = lane.work.hops;
+  own.stop = lane.work.stop;
+  const std::size_t row_bytes =
+      fused ? state.rows.row_bytes() : state.graph.level(0).degree * sizeof(std::uint32_t);
+  own.bytes = own.distances * state.codes.bytes_per_vector() + own.hops * row_bytes;
+  stats.add_work(own);
 }
 
 // Empties the pool and puts the root into it, and the node on level 0 that greedy steps lead to from there. Every node can be reached from the
 // root, not from any other: with the root in the pool a search wide enough finds all.
 void Hnsw::enter(const Scorer& score, SearchScratch& scratch, std::size_t width, WalkWork& work) const {
   scratch.pool.reset(width);
-  scratch.visited.reset(size());
-  if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
-  std::uint32_t entry = scratch.absent == 0 ? 1 : 0;
-  if (entry >= size()) return;
+  const std::uint32_t root = scratch.absent == 0 ? 1 : 0;
+  if (root >= size()) return;
+  std::uint32_t entry = root;
   float distance = 0;
   score(&entry, 1, &distance);
   work.distances = 1;
-  scratch.visited.insert(entry);
   scratch.pool.insert(distance, entry);
   const Graph& graph = state_->graph;
   for (std::size_t l = graph.levels(); l-- > 1;) {
@@ -175,87 +264,12 @@ void Hnsw::enter(const Scorer& score, SearchScratch& scratch, std::size_t width,
     if (entry < graph.level(l).size && scratch.absent >= graph.level(l).size)
       entry = greedy_descent(graph.level(l), score, entry, distance, scratch, work);
   }
-  if (scratch.visited.insert(entry)) scratch.pool.insert(distance, entry);
-}
-
-// Best-first over rows of neighbours: what is expanded gets its exact distance, what it is linked to an estimate that orders the pool.
-void Hnsw::walk_rows(const Scorer& score, SearchScratch& scratch, std::span<const float> vector,
-                     std::size_t k, std::size_t width, double margin, const SearchControl& control,
-                     SearchStats& stats) const {
-  const FusedRows& rows = state_->rows;
-  CandidatePool& pool = scratch.pool;
-  scratch.top.reset(k);
-  rows.prepare_query(vector, scratch.fused);
-  WalkWork work;
-  enter(score, scratch, width, work);
-  float* const estimates = scratch.distances.data();
-  double squares = 0;  // of how far estimates were off
-  std::uint64_t samples = 0;
-  while (pool.has_unexpanded() && work.stop == StopReason::complete) {
-    const float estimate = pool.peek_distance();
-    if (samples >= fewest_samples) {
-      const double slack = margin * std::sqrt(squares / static_cast<double>(samples));
-      if (static_cast<double>(estimate) > static_cast<double>(scratch.top.worst()) + slack) break;
-    }
-    const std::uint32_t slot = pool.expand_next();
-    // What is likely to be next, a hop ahead; what has come before it since, as soon as that is known.
-    std::uint32_t asked = nobody;
-    const auto ask_for_next = [&] {
-      if (!pool.has_unexpanded() || pool.peek_next() == asked) return;
-      asked = pool.peek_next();
-      score.ask_for(asked);
-      rows.prefetch_row(asked);
-    };
-    ask_for_next();
-    float distance = 0;
-    score(&slot, 1, &distance);
-    if (distance <= scratch.top.worst()) {
-      const Id row = state_->row_of_slot[slot];
-      if (control.filter(row)) scratch.top.add(distance, row);
-    }
-    if (distance != estimate) {
-      const double error = static_cast<double>(distance) - static_cast<double>(estimate);
-      squares += error * error;
-      ++samples;
-    }
-    rows.score(slot, distance, scratch.fused, estimates);
-    const std::uint32_t* const links = rows.neighbours(slot);
-    std::size_t near = 0;
-    for (std::size_t i = 0; i < rows.degree() && links[i] != Graph::no_slot; ++i) {
-      scratch.block[near] = static_cast<std::uint32_t>(i);
-      near += estimates[i] < pool.worst() ? 1 : 0;
-    }
-    for (std::size_t i = 0; i < near; ++i) scratch.visited.ask_for(links[scratch.block[i]]);
-    for (std::size_t i = 0; i < near; ++i) {
-      const std::uint32_t place = scratch.block[i];
-      if (estimates[place] < pool.worst() && scratch.visited.insert(links[place]))
-        pool.insert(estimates[place], links[place]);
-    }
-    ask_for_next();
-    ++work.distances;
-    ++work.hops;
-    if (work.distances >= control.max_distances && pool.has_unexpanded()) work.stop = StopReason::budget;
-    if (work.hops % hops_between_polls == 0 && control.must_stop()) work.stop = control.stop_reason();
-  }
-  stats.distances += work.distances;
-  stats.hops += work.hops;
-  stats.stop = work.stop;
-}
-
-// Best-first on level 0 by exact distances.
-void Hnsw::walk(const Scorer& score, SearchScratch& scratch, std::size_t width, const SearchControl& control,
-                SearchStats& stats) const {
-  WalkWork work;
-  enter(score, scratch, width, work);
-  best_first(state_->graph.level(0), score, scratch, {control.max_distances, &control}, work);
-  stats.distances += work.distances;
-  stats.hops += work.hops;
-  stats.stop = work.stop;
+  if (entry != root) scratch.pool.insert(distance, entry);
 }
 
 // Exact over the rows that pass.
 void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k,
-                        const SearchControl& control, SearchStats& work) const {
+                        const SearchControl& control, WalkWork& work) const {
   TopK& top = scratch.top;
   top.reset(k);
   std::size_t count = 0;

@@ -60,7 +60,9 @@ def main() -> None:
     batch = int(rest[0]) if rest and rest[0].isdigit() else 1
     dim = base.shape[1]
     peers = [f"PQ{dim}x4fs", f"PQ{dim // 2}x4fs", f"PQ{dim // 4}x4fs", "RaBitQfs", f"RR{dim},RaBitQfs", "SQ4"]
-    specs = [f"{before}{codec} | flat" for before in ("", *(f"pca({dim * eighths // 8}) | " for eighths in (7, 6, 5, 4, 3))) for codec in ("i4", "b2", "b1")]
+    # Codes of bits lie in words of 64 dimensions.
+    kept = sorted({max(1, round(dim * eighths / 8 / 64)) * 64 for eighths in (7, 6, 5, 4, 3)})
+    specs = [f"{before}{codec} | flat" for before in ("", *(f"pca({d}) | " for d in kept if d < dim)) for codec in ("i4", "b2", "b1")]
     specs += [f"{codec}({dim // share}, bits=4) | flat" for codec in ("pq", "opq") for share in (2, 4)]
     contestants: dict[str, tuple[Search, float]] = {}
     for name in [*peers, *specs]:

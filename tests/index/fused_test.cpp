@@ -10,6 +10,7 @@
 #include <limits>
 #include <numeric>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -137,6 +138,69 @@ TEST_P(Fused, DistancesAreThoseOfTheCodec) {
       EXPECT_EQ(found.distances()[q][i], distance);
     }
   }
+}
+
+// Searches of a batch that take turns find, and do, what each does alone: whatever the size of the batch, and where some end early.
+TEST_P(Fused, TurnsChangeNothing) {
+  const Hnsw index = build(CodecKind::i8);
+  ThreadPool threads(2);
+  for (const std::uint64_t most : {std::numeric_limits<std::uint64_t>::max(), std::uint64_t{60}}) {
+    SearchStats alone;
+    SearchControl control;
+    control.max_distances = most;
+    control.stats = &alone;
+    std::vector<Neighbors> expected;
+    for (std::size_t q = 0; q < queries_.count; ++q) {
+      expected.emplace_back(1, 10);
+      index.search({MatrixView<const float>(queries_[q].data(), 1, dim)}, expected.back().view(), {.ef = 40},
+                   control);
+    }
+    EXPECT_GT(alone.hops, 20 * queries_.count);
+    for (const bool parallel : {false, true}) {
+      for (const std::size_t size : {std::size_t{2}, std::size_t{3}, std::size_t{7}, queries_.count}) {
+        SearchStats together;
+        control.stats = &together;
+        control.executor = parallel ? ExecutorRef(threads) : ExecutorRef();
+        for (std::size_t first = 0; first < queries_.count; first += size) {
+          const std::size_t some = std::min(size, queries_.count - first);
+          Neighbors found(some, 10);
+          index.search({MatrixView<const float>(queries_[first].data(), some, dim)}, found.view(), {.ef = 40},
+                       control);
+          for (std::size_t q = 0; q < some; ++q) {
+            for (std::size_t i = 0; i < 10; ++i) {
+              ASSERT_EQ(found.ids()[q][i], expected[first + q].ids()[0][i]);
+              ASSERT_EQ(found.distances()[q][i], expected[first + q].distances()[0][i]);
+            }
+          }
+        }
+        EXPECT_EQ(together.hops, alone.hops);
+        EXPECT_EQ(together.distances, alone.distances);
+        EXPECT_EQ(together.queries, alone.queries);
+        EXPECT_EQ(together.bytes, alone.bytes);
+        EXPECT_EQ(together.stop, alone.stop);
+      }
+    }
+  }
+}
+
+// A search that is stopped between the hops of several queries answers all of them, with what there was.
+TEST_P(Fused, AStopReachesQueriesThatTakeTurns) {
+  const Hnsw index = build(CodecKind::i8);
+  std::stop_source source;
+  std::uint64_t asked = 0;
+  SearchStats stats;
+  SearchControl control;
+  control.stop = source.get_token();
+  control.stats = &stats;
+  control.filter = Filter::predicate([&](Id) {
+    if (++asked == 700) source.request_stop();  // beyond those that estimate the share
+    return true;
+  });
+  const Neighbors found = search(index, 10, {.ef = 100}, control);
+  EXPECT_EQ(stats.stop, StopReason::cancelled);
+  EXPECT_EQ(stats.queries, queries_.count);
+  EXPECT_GT(found.counts()[0], 0U);
+  EXPECT_EQ(found.counts()[queries_.count - 1], 0U);
 }
 
 TEST_P(Fused, DoesNotDependOnThreadsAndSurvivesAFile) {

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "vicinal/core/control.hpp"
+#include "vicinal/index/fused_rows.hpp"
+#include "vicinal/index/graph_search.hpp"
+
+namespace vicinal {
+
+/// A best-first search over fused rows, a hop at a time: what is expanded gets its exact distance, what it is linked to an estimate that
+/// orders what comes next. It ends when the nearest estimate left is behind the k-th distance found by `margin` times what estimates
+/// were off so far, or after so many hops.
+///
+/// Searches that one thread does in turns need not wait for memory: each asks for what its next hop reads, and goes on when the others have
+/// had their hops. What one finds does not depend on the others. Not installed.
+class RowWalk {
+ public:
+  struct Limits {
+    std::uint64_t hops = 0;  ///< at most
+    float margin = std::numeric_limits<float>::infinity();
+    bool in_turns = false;  ///< whether others have their hops between those of this one
+  };
+
+  /// `scratch` has the query of `score`, prepared for both, and in its pool the nodes to begin at; `row_of_slot` names what is found. All
+  /// must outlive the walk.
+  RowWalk(const FusedRows& rows, std::span<const std::uint32_t> row_of_slot, const Scorer& score,
+          SearchScratch& scratch, const Limits& limits, const SearchControl& control, WalkWork work);
+
+  /// Expands a node, unless done().
+  void hop();
+  [[nodiscard]] bool done() const { return done_; }
+  /// What it did, with what had been done before it began. What it found is scratch.top.
+  [[nodiscard]] const WalkWork& work() const { return work_; }
+
+ private:
+  void ask_for_next();
+  void learn_from(float estimate, float distance);
+  void add_neighbours(std::uint32_t slot, float distance);
+  [[nodiscard]] bool is_over() const;
+
+  const FusedRows* rows_;
+  std::span<const std::uint32_t> row_of_slot_;
+  Scorer score_;
+  SearchScratch* scratch_;
+  Limits limits_;
+  const SearchControl* control_;
+  WalkWork work_;
+  std::uint64_t hops_ = 0;
+  double squares_ = 0;  // of how far estimates were off
+  std::uint64_t samples_ = 0;
+  float bound_ = std::numeric_limits<float>::infinity();  // of estimates that are worth a hop
+  std::uint32_t asked_ = Graph::no_slot;
+  bool done_ = false;
+};
+
+}  // namespace vicinal
