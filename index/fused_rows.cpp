@@ -11,6 +11,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/core/metric.hpp"
 #include "vicinal/quant/codec_parts.hpp"
+#include "vicinal/quant/float16.hpp"
 
 namespace vicinal {
 namespace {
@@ -40,6 +41,14 @@ std::vector<float> mean_of(const CodeStore& codes) {
   return vector;
 }
 
+// Every `step`-th of some factors.
+bool all_finite(const std::uint16_t* factors, std::size_t count, std::size_t step) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(bf16_to_f32(factors[i * step]))) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 // What one worker needs to write rows.
@@ -54,7 +63,7 @@ class FusedRows::Encoder {
 
   void write(std::size_t slot, const std::uint32_t* links, std::size_t count, std::byte* row) {
     decode(slot, own_);
-    auto* const factors = reinterpret_cast<float*>(row + rows_.factors_offset());
+    auto* const factors = reinterpret_cast<std::uint16_t*>(row + rows_.factors_offset());
     auto* const ids = reinterpret_cast<std::uint32_t*>(row + rows_.ids_offset());
     for (std::size_t i = 0; i < rows_.degree_; ++i) {
       ids[i] = i < count ? links[i] : Graph::no_slot;
@@ -85,7 +94,7 @@ class FusedRows::Encoder {
 
   // With r the difference and s its signs, <v, r> is estimated as <v, s> |r|^2 / <r, s>: for v = query - node, of which <query, s> is
   // looked up and <node, s> is known.
-  void write_factors(std::size_t slot, std::size_t neighbour, float* factors) const {
+  void write_factors(std::size_t slot, std::size_t neighbour, std::uint16_t* factors) const {
     const std::size_t dim = rows_.dim_;
     const float squares = dot(difference_, difference_, dim);
     const float magnitudes = dot(difference_, signs_, dim);
@@ -97,13 +106,13 @@ class FusedRows::Encoder {
     const float side = side_value(neighbour) - side_value(slot);
     if (l2) constant += side;
     const float weight = l2 ? -2.0F * scale : -scale;
-    if (!std::isfinite(constant) || !std::isfinite(weight)) {
+    factors[0] = f32_to_bf16(constant);
+    factors[rows_.degree_] = f32_to_bf16(weight);
+    if (rows_.factor_arrays_ == 3) factors[2 * rows_.degree_] = f32_to_bf16(side);
+    if (!all_finite(factors, rows_.factor_arrays_, rows_.degree_)) {
       throw InvalidArgument(fmt::format("rows {} and {} of the graph differ by more than fused rows can hold",
                                         slot, neighbour));
     }
-    factors[0] = constant;
-    factors[rows_.degree_] = weight;
-    if (rows_.factor_arrays_ == 3) factors[2 * rows_.degree_] = side;
   }
 
   // What a projection left out.
@@ -128,7 +137,7 @@ FusedRows::FusedRows(const CodeStore& codes, std::size_t degree)
       words_((dim_ + 31) / 32),
       degree_(degree),
       factor_arrays_(codes.codec().options().side_value && metric_ != Metric::l2 ? 3 : 2),
-      row_bytes_(padded(factors_offset() + (factor_arrays_ + 1) * degree * sizeof(float), 64)),
+      row_bytes_(padded(ids_offset() + degree * sizeof(std::uint32_t), 64)),
       size_(codes.size()),
       rotation_(dim_, codes.codec().options().seed ^ rotation_salt) {}
 
@@ -189,58 +198,81 @@ void FusedRows::prepare_query(std::span<const float> vector, FusedQuery& query) 
   query.side_weight = factor_arrays_ == 3 ? vector[dim_] : 0.0F;
 }
 
-void FusedRows::score(std::uint32_t slot, float distance, const FusedQuery& query,
-                      float* out) const noexcept {
+void FusedRows::score(std::uint32_t slot, float distance, const FusedQuery& query, float bound, float* out,
+                      std::uint16_t* near) const noexcept {
   const std::byte* const own = row(slot);
-  const auto* const factors = reinterpret_cast<const float*>(own + factors_offset());
-  bit_block_kernels().score(query.lookup, own, words_, factors, distance, degree_, out);
+  const auto* const factors = reinterpret_cast<const std::uint16_t*>(own + factors_offset());
+  bit_block_kernels().score(query.lookup, own, words_, factors, distance, degree_, bound, out, near);
   if (factor_arrays_ == 2) return;
-  const float* const sides = factors + 2 * degree_;
-  for (std::size_t i = 0; i < degree_; ++i) out[i] += query.side_weight * sides[i];
+  const std::uint16_t* const sides = factors + 2 * degree_;
+  for (std::size_t first = 0; first < degree_; first += block_records) {
+    std::uint32_t within = 0;
+    for (std::size_t i = 0; i < block_records; ++i) {
+      out[first + i] += query.side_weight * bf16_to_f32(sides[first + i]);
+      within |= (out[first + i] <= bound ? 1U : 0U) << i;
+    }
+    near[first / block_records] = static_cast<std::uint16_t>(within);
+  }
 }
 
 void FusedRows::save(ContainerWriter& writer, const std::string& prefix) const {
-  writer.add(prefix + "/blocks", ElementType::u8, rows_.span());
+  writer.add(prefix + "/bf16_rows", ElementType::u8, rows_.span());
   writer.add(prefix + "/centre", centre_.span().first(dim_));
 }
 
-Array<std::byte> FusedRows::by_byte() const {
-  Array<std::byte> turned(rows_.size());
-  std::ranges::copy(rows_.span(), turned.data());
+bool FusedRows::take_first_form(const std::byte* rows, std::size_t row_bytes, bool by_neighbour) {
+  rows_ = Array<std::byte>(size_ * row_bytes_);
+  const std::size_t values = factor_arrays_ * degree_;
   for (std::size_t slot = 0; slot < size_; ++slot) {
-    for (std::size_t word = 0; word < factors_offset(); word += block_word_bytes) {
-      const std::byte* const from = row(static_cast<std::uint32_t>(slot)) + word;
-      std::byte* const to = turned.data() + slot * row_bytes_ + word;
-      for (std::size_t i = 0; i < block_word_bytes; ++i) to[i % 4 * block_records + i / 4] = from[i];
+    const std::byte* const from = rows + slot * row_bytes;
+    std::byte* const to = rows_.data() + slot * row_bytes_;
+    for (std::size_t i = 0; i < factors_offset(); ++i) {
+      const std::size_t in_word = i % block_word_bytes;
+      to[by_neighbour ? i - in_word + in_word % 4 * block_records + in_word / 4 : i] = from[i];
     }
+    const auto* const factors = reinterpret_cast<const float*>(from + factors_offset());
+    auto* const narrow = reinterpret_cast<std::uint16_t*>(to + factors_offset());
+    for (std::size_t i = 0; i < values; ++i) {
+      narrow[i] = f32_to_bf16(factors[i]);
+      if (!std::isfinite(bf16_to_f32(narrow[i]))) return false;
+    }
+    std::memcpy(to + ids_offset(), factors + values, degree_ * sizeof(std::uint32_t));
   }
-  return turned;
+  return true;
+}
+
+bool FusedRows::is_finite(std::size_t slot) const {
+  return all_finite(reinterpret_cast<const std::uint16_t*>(row(slot) + factors_offset()),
+                    factor_arrays_ * degree_, 1);
 }
 
 FusedRows FusedRows::load(const Container& file, const std::string& prefix, const CodeStore& codes,
                           std::size_t degree) {
   FusedRows rows(codes, degree);
-  const auto refuse = [&](const char* section, const std::string& reason) {
+  const auto refuse = [&](const std::string& section, const std::string& reason) {
     return CorruptFile(fmt::format("section {}{}: {}", prefix, section, reason));
   };
-  if (rows.size_ > file.file_bytes() / rows.row_bytes_)
-    throw refuse("/blocks", "is beyond what the file can hold");
-  // The first files had the four bytes of a word that are of one neighbour side by side.
-  const bool by_neighbour = file.contains(prefix + "/rows");
-  const std::string section = prefix + (by_neighbour ? "/rows" : "/blocks");
-  rows.rows_ = file.array<std::uint8_t>(section, rows.size_ * rows.row_bytes_).as<std::byte>();
-  if (by_neighbour) rows.rows_ = rows.by_byte();
+  const auto has = [&](const char* section) { return file.contains(prefix + section); };
+  // Of files of before, factors are narrowed.
+  const bool first_form = has("/rows") || has("/blocks");
+  const std::string section = has("/rows") ? "/rows" : has("/blocks") ? "/blocks" : "/bf16_rows";
+  const std::size_t wide = rows.factors_offset() + (rows.factor_arrays_ + 1) * degree * sizeof(float);
+  const std::size_t row_bytes = first_form ? padded(wide, 64) : rows.row_bytes_;
+  if (rows.size_ > file.file_bytes() / row_bytes) throw refuse(section, "is beyond what the file can hold");
+  const auto bytes = file.array<std::uint8_t>(prefix + section, rows.size_ * row_bytes).as<std::byte>();
+  if (!first_form) {
+    rows.rows_ = bytes;
+  } else if (!rows.take_first_form(bytes.data(), row_bytes, has("/rows"))) {
+    throw refuse(section, "a factor is not finite, or beyond bfloat16");
+  }
+  for (std::size_t slot = 0; slot < rows.size_; ++slot) {
+    if (!rows.is_finite(slot)) throw refuse(section, fmt::format("a factor of node {} is not finite", slot));
+  }
   const Array<float> centre = file.array<float>(prefix + "/centre", rows.dim_);
   rows.centre_ = Array<float>(padded(rows.dim_, 32));
   std::ranges::copy(centre.span(), rows.centre_.data());
   if (!std::ranges::all_of(centre.span(), [](float value) { return std::isfinite(value); }))
     throw refuse("/centre", "a value is not finite");
-  for (std::size_t slot = 0; slot < rows.size_; ++slot) {
-    const auto* const factors = reinterpret_cast<const float*>(rows.row(slot) + rows.factors_offset());
-    if (!std::all_of(factors, factors + rows.factor_arrays_ * degree,
-                     [](float value) { return std::isfinite(value); }))
-      throw refuse("/blocks", fmt::format("a factor of node {} is not finite", slot));
-  }
   return rows;
 }
 

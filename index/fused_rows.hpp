@@ -28,8 +28,8 @@ struct FusedQuery {
 /// read of consecutive memory then tells, from the exact distance of the node, about those of all its neighbours; the error is in
 /// proportion to the node's distances from the query and from the neighbour, hence small where it matters.
 ///
-/// A row is, from a multiple of 64 bytes on: the codes (BitBlockKernels), the factors, an array of f32 each with a value a neighbour, and
-/// the ids. Made from what the records of a store stand for, so that equal stores and graphs have equal rows, on any machine.
+/// A row is, from a multiple of 64 bytes on: the codes (BitBlockKernels), the factors, an array of bfloat16 each with a value a neighbour, and
+/// the ids. What bfloat16 rounds away is a tenth of what the bits are off by, or less. Made from what the records of a store stand for, so that equal stores and graphs have equal rows, on any machine.
 /// Immutable; copies share everything. Not installed.
 class FusedRows {
  public:
@@ -51,30 +51,32 @@ class FusedRows {
   /// `vector` as for Codec::prepare_query().
   void prepare_query(std::span<const float> vector, FusedQuery& query) const;
   /// out[i] estimates the distance of neighbour i, where `distance` is that of the node: degree() values, of which those beyond the last
-  /// link mean nothing.
-  void score(std::uint32_t slot, float distance, const FusedQuery& query, float* out) const noexcept;
-  template <CacheLevel level = CacheLevel::first>
-  void prefetch_row(std::uint32_t slot) const {
-    prefetch<level>(row(slot), row_bytes_);
-  }
+  /// link mean nothing. Bit i % 16 of near[i / 16] says whether out[i] <= bound.
+  void score(std::uint32_t slot, float distance, const FusedQuery& query, float bound, float* out,
+             std::uint16_t* near) const noexcept;
+  void prefetch_row(std::uint32_t slot) const { prefetch(row(slot), row_bytes_); }
 
-  /// Sections "<prefix>/blocks" and "/centre".
+  /// Sections "<prefix>/bf16_rows" and "/centre".
   void save(ContainerWriter& writer, const std::string& prefix) const;
   /// Throws CorruptFile unless they fit codes and degree, and all factors are finite. The links are left to Graph::load().
   static FusedRows load(const Container& file, const std::string& prefix, const CodeStore& codes,
                         std::size_t degree);
 
+  [[nodiscard]] const std::byte* row(std::size_t slot) const { return rows_.data() + slot * row_bytes_; }
+
  private:
   FusedRows(const CodeStore& codes, std::size_t degree);
-  [[nodiscard]] const std::byte* row(std::size_t slot) const { return rows_.data() + slot * row_bytes_; }
   [[nodiscard]] std::size_t factors_offset() const {
     return degree_ / block_records * words_ * block_word_bytes;
   }
   [[nodiscard]] std::size_t ids_offset() const {
-    return factors_offset() + factor_arrays_ * degree_ * sizeof(float);
+    return factors_offset() + factor_arrays_ * degree_ * sizeof(std::uint16_t);
   }
-  // Rows of codes as the first files had them, in words of which bytes 4 m to 4 m + 3 are neighbour m's, as they are now.
-  [[nodiscard]] Array<std::byte> by_byte() const;
+  // Takes over what the first files had: factors of binary32 and, with `by_neighbour`, words of which bytes 4 m to 4 m + 3 are neighbour m's.
+  // False where a factor is beyond bfloat16.
+  [[nodiscard]] bool take_first_form(const std::byte* rows, std::size_t row_bytes, bool by_neighbour);
+  // Whether all factors of a row are finite.
+  [[nodiscard]] bool is_finite(std::size_t slot) const;
   class Encoder;
 
   Metric metric_ = Metric::l2;

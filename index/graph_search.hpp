@@ -14,6 +14,7 @@
 #include "vicinal/index/frontier.hpp"
 #include "vicinal/index/fused_rows.hpp"
 #include "vicinal/index/graph.hpp"
+#include "vicinal/index/line_queue.hpp"
 #include "vicinal/index/neighbour_selection.hpp"
 #include "vicinal/index/ranking.hpp"
 #include "vicinal/index/slot_set.hpp"
@@ -33,11 +34,15 @@ struct Scorer {
     codec->score(*query, records, factors, slots, count, out);
   }
   /// Asks for what the score of `slot` reads.
-  template <CacheLevel level = CacheLevel::first>
   void ask_for(std::uint32_t slot) const {
-    prefetch<level>(records + slot * codec->stride(), codec->stride());
+    prefetch(records + slot * codec->stride(), codec->stride());
     const std::size_t count = codec->factor_count();
-    if (count != 0) prefetch<level>(factors + count * slot, 1);
+    if (count != 0) prefetch(factors + count * slot, 1);
+  }
+  void ask_for(std::uint32_t slot, LineQueue& queue) const {
+    queue.add(records + slot * codec->stride(), codec->stride());
+    const std::size_t count = codec->factor_count();
+    if (count != 0) queue.add(factors + count * slot, 1);
   }
 };
 
@@ -63,7 +68,10 @@ class ScratchPool {
    public:
     Lease(ScratchPool& pool, std::unique_ptr<SearchScratch> scratch)
         : pool_(&pool), scratch_(std::move(scratch)) {}
-    ~Lease() { pool_->give_back(std::move(scratch_)); }
+    ~Lease() {
+      if (scratch_ != nullptr) pool_->give_back(std::move(scratch_));
+    }
+    Lease(Lease&& other) noexcept : pool_(other.pool_), scratch_(std::move(other.scratch_)) {}
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
     SearchScratch& operator*() const { return *scratch_; }

@@ -10,6 +10,7 @@
 
 namespace vicinal {
 
+class LineQueue;
 struct Scorer;
 struct SearchScratch;
 struct WalkWork;
@@ -90,7 +91,7 @@ class Hnsw {
   struct Call;
   struct Lane;
   void search_some(const Call& call, std::size_t begin, std::size_t end, SearchStats& work) const;
-  void begin_query(const Call& call, std::size_t query, Lane& lane) const;
+  void begin_query(const Call& call, std::size_t query, LineQueue* queue, Lane& lane) const;
   void finish_query(const Call& call, Lane& lane, SearchStats& stats) const;
   [[nodiscard]] Scorer scorer(const SearchScratch& scratch) const;
   void enter(const Scorer& score, SearchScratch& scratch, std::size_t width, WalkWork& work) const;

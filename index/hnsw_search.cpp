@@ -13,6 +13,7 @@
 #include "vicinal/index/hnsw_state.hpp"
 #include "vicinal/index/ranking.hpp"
 #include "vicinal/index/row_walk.hpp"
+#include "vicinal/index/turns.hpp"
 
 namespace vicinal {
 namespace {
@@ -24,7 +25,6 @@ constexpr double distances_per_hop =
 constexpr std::size_t selectivity_probes = 512;
 
 // Of searches over rows of neighbours.
-constexpr std::size_t at_once = 3;          // that one thread does in turns
 constexpr std::size_t queries_a_task = 64;  // at most
 constexpr double pool_share = 2.0;          // of ef, the pool of an adaptive search
 // Deviations of the estimates by which the nearest of what is left must be behind the k-th found.
@@ -80,23 +80,25 @@ struct Hnsw::Call {
   const NeighborsView& out;
   const SearchControl& control;
   FilterPlan plan;
-  double width = 0;  // of the pool
+  double width = 0;  // of the pool, or the hops of a RowWalk
   float margin = 0;  // of RowWalk
-  bool in_turns = false;
 
   [[nodiscard]] std::size_t k() const { return out.k(); }
 };
 
 // A query under way.
 struct Hnsw::Lane {
-  explicit Lane(ScratchPool& pool) : scratch(pool.borrow()) {}
-
-  ScratchPool::Lease scratch;
+  std::optional<ScratchPool::Lease> scratch;
   std::size_t query = 0;
   WalkWork work;
   std::optional<RowWalk> walk;  // of fused rows
 
-  [[nodiscard]] bool waits() const { return walk.has_value() && !walk->done(); }
+  // Does some of what is left of the search; false when that is nothing.
+  bool step() {
+    if (!walk.has_value() || walk->done()) return false;
+    walk->hop();
+    return true;
+  }
 };
 
 void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent,
@@ -121,8 +123,7 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
   const std::size_t share =
       (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
   const bool walks_rows = !state.rows.empty() && !call.plan.scan;
-  const std::size_t a_task = walks_rows ? std::clamp<std::size_t>(share, 1, queries_a_task) : 1;
-  call.in_turns = a_task > 1;
+  const std::size_t a_task = !walks_rows ? 1 : std::clamp<std::size_t>(share, 1, queries_a_task);
   std::mutex stats_mutex;
   control.executor.for_each((queries.size() + a_task - 1) / a_task, [&](std::size_t task, std::size_t) {
     SearchStats work;
@@ -137,38 +138,23 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
       call.plan.scan ? "hnsw(scan of what passes)" : "hnsw(" + (layout + ("ef=" + std::to_string(ef))) + ")";
 }
 
-// Queries `begin` to `end`, up to at_once of them in turns.
+// Queries `begin` to `end`, some of them in turns.
 void Hnsw::search_some(const Call& call, std::size_t begin, std::size_t end, SearchStats& work) const {
-  std::array<std::optional<Lane>, at_once> lanes;
-  std::size_t next = begin;
-  std::size_t under_way = 0;
-  // Begins the first query that is left, if there is one.
-  const auto begin_next = [&](std::optional<Lane>& lane) {
-    for (; next < end && call.control.must_stop(); ++next) {
-      SearchStats none;
-      none.queries = 1;
-      none.stop = call.control.stop_reason();
-      work.add_work(none);
+  std::array<Lane, searches_in_turns> lanes;
+  const auto begin_one = [&](Lane& lane, std::size_t job, LineQueue* queue) {
+    if (!call.control.must_stop()) {
+      if (!lane.scratch) lane.scratch.emplace(state_->scratch.borrow());
+      begin_query(call, begin + job, queue, lane);
+      return true;
     }
-    if (next == end) return lane.reset();
-    if (!lane) lane.emplace(state_->scratch);
-    begin_query(call, next++, *lane);
-    ++under_way;
+    SearchStats none;
+    none.queries = 1;
+    none.stop = call.control.stop_reason();
+    work.add_work(none);
+    return false;
   };
-  const std::size_t used = call.in_turns ? std::min(at_once, end - begin) : 1;
-  for (std::size_t i = 0; i < used; ++i) begin_next(lanes[i]);
-  while (under_way != 0) {
-    for (std::size_t i = 0; i < used; ++i) {
-      if (!lanes[i]) continue;
-      if (lanes[i]->waits()) {
-        lanes[i]->walk->hop();
-        continue;
-      }
-      finish_query(call, *lanes[i], work);
-      --under_way;
-      begin_next(lanes[i]);
-    }
-  }
+  in_turns(std::span<Lane>(lanes), end - begin, begin_one,
+           [&](Lane& lane) { finish_query(call, lane, work); });
 }
 
 Scorer Hnsw::scorer(const SearchScratch& scratch) const {
@@ -177,9 +163,9 @@ Scorer Hnsw::scorer(const SearchScratch& scratch) const {
 }
 
 // All of a query but its hops over fused rows, which are left to its lane, and what comes after them.
-void Hnsw::begin_query(const Call& call, std::size_t query, Lane& lane) const {
+void Hnsw::begin_query(const Call& call, std::size_t query, LineQueue* queue, Lane& lane) const {
   const State& state = *state_;
-  SearchScratch& scratch = *lane.scratch;
+  SearchScratch& scratch = **lane.scratch;
   lane.query = query;
   lane.work = {};
   lane.walk.reset();
@@ -204,13 +190,13 @@ void Hnsw::begin_query(const Call& call, std::size_t query, Lane& lane) const {
   state.rows.prepare_query(vector, scratch.fused);
   scratch.top.reset(call.k());
   lane.walk.emplace(state.rows, state.row_of_slot.span(), score, scratch,
-                    RowWalk::Limits{static_cast<std::uint64_t>(call.width), call.margin, call.in_turns},
-                    call.control, lane.work);
+                    RowWalk::Limits{static_cast<std::uint64_t>(call.width), call.margin, queue}, call.control,
+                    lane.work);
 }
 
 void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const {
   const State& state = *state_;
-  SearchScratch& scratch = *lane.scratch;
+  SearchScratch& scratch = **lane.scratch;
   const std::size_t k = call.k();
   const bool fused = lane.walk.has_value();
   std::vector<Ranked>& found = scratch.found;

@@ -1,11 +1,13 @@
 #include "vicinal/index/row_walk.hpp"
 
+#include <bit>
 #include <cmath>
 
 namespace vicinal {
 namespace {
 
 constexpr std::uint64_t fewest_samples = 4;  // before the error of estimates is believed
+constexpr std::size_t most_degree = 256;     // of level 0: HnswOptions::m is at most 128
 
 }  // namespace
 
@@ -17,7 +19,8 @@ RowWalk::RowWalk(const FusedRows& rows, std::span<const std::uint32_t> row_of_sl
       scratch_(&scratch),
       limits_(limits),
       control_(&control),
-      work_(work) {
+      work_(work),
+      lines_a_part_((rows.row_bytes() + score.codec->stride()) / 64 / 4 + 1) {
   scratch.frontier.clear();
   scratch.met.clear();
   if (scratch.absent != Graph::no_slot) scratch.met.insert(scratch.absent);
@@ -35,16 +38,23 @@ void RowWalk::hop() {
   const float estimate = scratch.frontier.distance();
   const std::uint32_t slot = scratch.frontier.slot();
   scratch.frontier.pop();
-  // What is likely to be next, a hop ahead; what has come before it since, as soon as that is known.
-  if (!limits_.in_turns) ask_for_next();
+  if (limits_.queue != nullptr) {
+    limits_.queue->ask_through(added_);
+  } else {
+    // What is likely to be next, a hop ahead; what has come before it since, as soon as that is known.
+    ask_for_next();
+  }
+  ask_for_others();
   float distance = 0;
   score_(&slot, 1, &distance);
+  ask_for_others();
   if (distance <= scratch.top.worst()) {
     const Id row = row_of_slot_[slot];
     if (control_->filter(row)) scratch.top.add(distance, row);
   }
   learn_from(estimate, distance);
   add_neighbours(slot, distance);
+  ask_for_others();
   ++hops_;
   ++work_.distances;
   ++work_.hops;
@@ -65,13 +75,19 @@ void RowWalk::ask_for_next() {
   const Frontier& frontier = scratch_->frontier;
   if (frontier.empty() || frontier.slot() == asked_) return;
   asked_ = frontier.slot();
-  if (limits_.in_turns) {
-    score_.ask_for<CacheLevel::second>(asked_);
-    rows_->prefetch_row<CacheLevel::second>(asked_);
-  } else {
+  if (limits_.queue == nullptr) {
     score_.ask_for(asked_);
     rows_->prefetch_row(asked_);
+    return;
   }
+  score_.ask_for(asked_, *limits_.queue);
+  limits_.queue->add(rows_->row(asked_), rows_->row_bytes());
+  added_ = limits_.queue->added();
+}
+
+// Some of what other searches are going to read.
+void RowWalk::ask_for_others() {
+  if (limits_.queue != nullptr) limits_.queue->ask(lines_a_part_);
 }
 
 void RowWalk::learn_from(float estimate, float distance) {
@@ -91,19 +107,16 @@ void RowWalk::learn_from(float estimate, float distance) {
 void RowWalk::add_neighbours(std::uint32_t slot, float distance) {
   SearchScratch& scratch = *scratch_;
   float* const estimates = scratch.distances.data();
-  std::uint32_t* const near = scratch.block.data();
-  rows_->score(slot, distance, scratch.fused, estimates);
+  std::uint16_t near[most_degree / block_records];
+  rows_->score(slot, distance, scratch.fused, bound_, estimates, near);
+  ask_for_others();
   const std::uint32_t* const links = rows_->neighbours(slot);
-  const std::size_t degree = rows_->degree();
-  const float bound = bound_;
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < degree && links[i] != Graph::no_slot; ++i) {
-    near[count] = static_cast<std::uint32_t>(i);
-    count += estimates[i] <= bound ? 1 : 0;
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t link = links[near[i]];
-    if (scratch.met.insert(link)) scratch.frontier.push(estimates[near[i]], link);
+  for (std::size_t first = 0; first < rows_->degree(); first += block_records) {
+    for (std::uint32_t left = near[first / block_records]; left != 0; left &= left - 1) {
+      const std::size_t i = first + static_cast<std::size_t>(std::countr_zero(left));
+      if (links[i] == Graph::no_slot) return;  // and so are those that follow
+      if (scratch.met.insert(links[i])) scratch.frontier.push(estimates[i], links[i]);
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #include "vicinal/core/control.hpp"
 #include "vicinal/index/fused_rows.hpp"
 #include "vicinal/index/graph_search.hpp"
+#include "vicinal/index/line_queue.hpp"
 
 namespace vicinal {
 
@@ -22,7 +23,7 @@ class RowWalk {
   struct Limits {
     std::uint64_t hops = 0;  ///< at most
     float margin = std::numeric_limits<float>::infinity();
-    bool in_turns = false;  ///< whether others have their hops between those of this one
+    LineQueue* queue = nullptr;  ///< of the searches that this one takes turns with
   };
 
   /// `scratch` has the query of `score`, prepared for both, and in its pool the nodes to begin at; `row_of_slot` names what is found. All
@@ -38,6 +39,7 @@ class RowWalk {
 
  private:
   void ask_for_next();
+  void ask_for_others();
   void learn_from(float estimate, float distance);
   void add_neighbours(std::uint32_t slot, float distance);
   [[nodiscard]] bool is_over() const;
@@ -49,11 +51,13 @@ class RowWalk {
   Limits limits_;
   const SearchControl* control_;
   WalkWork work_;
+  std::size_t lines_a_part_;  // of others' reads, of which four parts are asked for a hop
   std::uint64_t hops_ = 0;
   double squares_ = 0;  // of how far estimates were off
   std::uint64_t samples_ = 0;
   float bound_ = std::numeric_limits<float>::infinity();  // of estimates that are worth a hop
   std::uint32_t asked_ = Graph::no_slot;
+  std::uint64_t added_ = 0;  // to the queue, when what the next hop reads was in it
   bool done_ = false;
 };
 

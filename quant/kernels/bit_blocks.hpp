@@ -27,9 +27,11 @@ struct BitBlockKernels {
   /// words values, none larger than Kernels::largest_bit_value in magnitude.
   void (*make_tables)(const std::int8_t* query, std::size_t words, std::int8_t* tables) = nullptr;
   /// Of neighbours of a node: out[m] = base + (a[m] + b[m] * (step * d)), d = the sum of the query's values, added where record m's bit is
-  /// set and subtracted where not; `factors` holds a, then b, `count` each, a multiple of 16.
-  void (*score)(const BitBlockQuery& query, const std::byte* codes, std::size_t words, const float* factors,
-                float base, std::size_t count, float* out) = nullptr;
+  /// set and subtracted where not; `factors` holds a, then b, bfloat16, `count` each, a multiple of 16. Bit m % 16 of near[m / 16] says whether
+  /// out[m] <= bound.
+  void (*score)(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
+                const std::uint16_t* factors, float base, std::size_t count, float bound, float* out,
+                std::uint16_t* near) = nullptr;
   /// Several queries, whose `values` are tables, against the first `count` records of consecutive blocks, which are whole. A block has `planes`
   /// words for each 32 dimensions: with one, d is the sum of the query's values where bits are set; with two, it is twice that of
   /// the first plus that of the second. out[q * out_stride + m] = (constant + offset_weight * factors[2 m + 1]) + (weight * factors[2 m]) *

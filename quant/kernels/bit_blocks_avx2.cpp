@@ -87,22 +87,32 @@ VICINAL_AVX2 inline __attribute__((always_inline)) void add_plane(const std::int
 
 VICINAL_AVX2 inline __m256i doubled(__m256i value) { return _mm256_add_epi32(value, value); }
 
+// Eight of bfloat16.
+VICINAL_AVX2 inline __m256 load_bf16(const std::uint16_t* from) {
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
 VICINAL_AVX2 void score_neighbours(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
-                                   const float* factors, float base, std::size_t count, float* out) {
+                                   const std::uint16_t* factors, float base, std::size_t count, float bound,
+                                   float* out, std::uint16_t* near) {
   const std::size_t block_bytes = words * block_word_bytes;
   const __m256 step = _mm256_set1_ps(query.step);
   const std::int32_t biases = bias * static_cast<std::int32_t>(entries_a_word * words);
   const auto write = [&](__m256i sums, std::size_t at) VICINAL_AVX2 {
     const __m256 dots = _mm256_cvtepi32_ps(_mm256_sub_epi32(doubled(sums), _mm256_set1_epi32(query.total)));
-    const __m256 parts = _mm256_mul_ps(_mm256_loadu_ps(factors + count + at), _mm256_mul_ps(step, dots));
-    const __m256 changes = _mm256_add_ps(_mm256_loadu_ps(factors + at), parts);
-    _mm256_storeu_ps(out + at, _mm256_add_ps(_mm256_set1_ps(base), changes));
+    const __m256 parts = _mm256_mul_ps(load_bf16(factors + count + at), _mm256_mul_ps(step, dots));
+    const __m256 changes = _mm256_add_ps(load_bf16(factors + at), parts);
+    const __m256 results = _mm256_add_ps(_mm256_set1_ps(base), changes);
+    _mm256_storeu_ps(out + at, results);
+    return static_cast<std::uint32_t>(
+        _mm256_movemask_ps(_mm256_cmp_ps(results, _mm256_set1_ps(bound), _CMP_LE_OQ)));
   };
   for (std::size_t first = 0; first < count; first += block_records) {
     Totals totals[1] = {all_of(-biases)};
     add_plane<1>(&query.tables, words, codes + first / block_records * block_bytes, totals);
-    write(totals[0].low, first);
-    write(totals[0].high, first + 8);
+    const std::uint32_t low = write(totals[0].low, first);
+    near[first / block_records] = static_cast<std::uint16_t>(low | write(totals[0].high, first + 8) << 8U);
   }
 }
 

@@ -67,20 +67,32 @@ HWY_INLINE void sum_block(const std::int8_t* tables, const std::byte* codes, std
 }
 
 void score_neighbours(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
-                      const float* factors, float base, std::size_t count, float* out) {
+                      const std::uint16_t* factors, float base, std::size_t count, float bound, float* out,
+                      std::uint16_t* near) {
   const BlockSum d32;
   const hn::CappedTag<float, 4> df;
+  const hn::CappedTag<std::uint32_t, 4> d32u;
+  const hn::CappedTag<std::uint16_t, 4> d16u;
+  const auto load_bf16 = [&](const std::uint16_t* from) {
+    return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(d32u, hn::LoadU(d16u, from))));
+  };
   const auto twice_less = [&](auto sum) { return hn::Sub(hn::Add(sum, sum), hn::Set(d32, query.total)); };
   for (std::size_t block = 0; block < count; block += block_records) {
     hn::Vec<BlockSum> sums[4];
     sum_block(query.tables, codes + block * words * (block_word_bytes / block_records), words, 1, sums);
+    std::uint32_t within = 0;
     for (std::size_t s = 0; s < 4; ++s) {
       const std::size_t at = block + 4 * s;
       const auto product = hn::Mul(hn::Set(df, query.step), hn::ConvertTo(df, twice_less(sums[s])));
-      const auto part = hn::Mul(hn::LoadU(df, factors + count + at), product);
-      const auto change = hn::Add(hn::LoadU(df, factors + at), part);
-      hn::StoreU(hn::Add(hn::Set(df, base), change), df, out + at);
+      const auto part = hn::Mul(load_bf16(factors + count + at), product);
+      const auto change = hn::Add(load_bf16(factors + at), part);
+      const auto result = hn::Add(hn::Set(df, base), change);
+      hn::StoreU(result, df, out + at);
+      std::uint8_t bits[8] = {};
+      hn::StoreMaskBits(df, hn::Le(result, hn::Set(df, bound)), bits);
+      within |= static_cast<std::uint32_t>(bits[0]) << 4 * s;
     }
+    near[block / block_records] = static_cast<std::uint16_t>(within);
   }
 }
 

@@ -1,4 +1,5 @@
 // The loops of bit_blocks.hpp in plain C++: the definition of their results, and the fallback for any machine.
+#include "vicinal/quant/float16.hpp"
 #include "vicinal/quant/kernels/bit_blocks.hpp"
 #include "vicinal/quant/kernels/dispatch.hpp"
 
@@ -31,13 +32,16 @@ std::int32_t sum_of(const std::int8_t* tables, const std::byte* codes, std::size
   return sum;
 }
 
-void score(const BitBlockQuery& query, const std::byte* codes, std::size_t words, const float* factors,
-           float base, std::size_t count, float* out) {
+void score(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
+           const std::uint16_t* factors, float base, std::size_t count, float bound, float* out,
+           std::uint16_t* near) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::byte* const block = codes + i / block_records * words * block_word_bytes;
     const std::int32_t sum = sum_of(query.tables, block, words, 1, i % block_records);
     const float product = query.step * static_cast<float>(2 * sum - query.total);
-    out[i] = base + (factors[i] + factors[count + i] * product);
+    out[i] = base + (bf16_to_f32(factors[i]) + bf16_to_f32(factors[count + i]) * product);
+    if (i % block_records == 0) near[i / block_records] = 0;
+    near[i / block_records] |= static_cast<std::uint16_t>((out[i] <= bound ? 1U : 0U) << i % block_records);
   }
 }
 

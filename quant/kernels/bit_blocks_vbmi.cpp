@@ -143,8 +143,15 @@ struct Some {
   }
 };
 
+// Sixteen of bfloat16.
+VICINAL_VBMI inline __m512 load_bf16(const std::uint16_t* from) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
 VICINAL_VBMI void score_neighbours(const BitBlockQuery& query, const std::byte* codes, std::size_t words,
-                                   const float* factors, float base, std::size_t count, float* out) {
+                                   const std::uint16_t* factors, float base, std::size_t count, float bound,
+                                   float* out, std::uint16_t* near) {
   for (std::size_t block = 0; block < count; block += block_records) {
     const std::byte* const own = codes + block * words * (block_word_bytes / block_records);
     Sums sums[1] = {{_mm512_setzero_si512(), _mm512_setzero_si512()}};
@@ -153,9 +160,11 @@ VICINAL_VBMI void score_neighbours(const BitBlockQuery& query, const std::byte* 
     const __m512 dots =
         _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sum, sum), _mm512_set1_epi32(query.total)));
     const __m512 products = _mm512_mul_ps(_mm512_set1_ps(query.step), dots);
-    const __m512 parts = _mm512_mul_ps(_mm512_loadu_ps(factors + count + block), products);
-    const __m512 changes = _mm512_add_ps(_mm512_loadu_ps(factors + block), parts);
-    _mm512_storeu_ps(out + block, _mm512_add_ps(_mm512_set1_ps(base), changes));
+    const __m512 parts = _mm512_mul_ps(load_bf16(factors + count + block), products);
+    const __m512 changes = _mm512_add_ps(load_bf16(factors + block), parts);
+    const __m512 results = _mm512_add_ps(_mm512_set1_ps(base), changes);
+    _mm512_storeu_ps(out + block, results);
+    near[block / block_records] = _mm512_cmp_ps_mask(results, _mm512_set1_ps(bound), _CMP_LE_OQ);
   }
 }
 

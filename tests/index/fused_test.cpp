@@ -55,6 +55,7 @@ TEST_P(Fused, EstimatesAreUnbiasedAndTheirErrorIsThatOfBits) {
   const FusedRows rows = FusedRows::build(codes, index.graph().level(0), {});
   FusedQuery query;
   std::vector<float> estimates(rows.degree());
+  std::vector<std::uint16_t> near(rows.degree() / block_records);
   double sum = 0;
   double squares = 0;
   double expected_squares = 0;
@@ -71,7 +72,7 @@ TEST_P(Fused, EstimatesAreUnbiasedAndTheirErrorIsThatOfBits) {
     for (std::uint32_t slot = 0; slot < count; slot += 61) {
       const std::vector<float> node = vector_of(slot);
       const auto distance = static_cast<float>(exact_distance(asked, node, GetParam()));
-      rows.score(slot, distance, query, estimates.data());
+      rows.score(slot, distance, query, 0, estimates.data(), near.data());
       const std::size_t degree = index.graph().level(0).count(slot);
       for (std::size_t i = 0; i < degree; ++i) {
         ASSERT_EQ(rows.neighbours(slot)[i], index.graph().level(0).list(slot)[i]);
@@ -317,13 +318,13 @@ TEST(FusedFile, IsRefusedWhenItIsNotWhole) {
     kept.write(folder / "a.vcn");
     const Container file = Container::open(folder / "a.vcn", OpenMode::load);
     const Array<std::uint8_t> stored =
-        file.array<std::uint8_t>("fused/blocks", rows.size() * rows.row_bytes());
+        file.array<std::uint8_t>("fused/bf16_rows", rows.size() * rows.row_bytes());
     const Array<float> centre = file.array<float>("fused/centre", 6);
     std::vector<std::byte> bytes(stored.size());
     std::memcpy(bytes.data(), stored.data(), bytes.size());
     change(bytes);
     ContainerWriter writer;
-    writer.add("fused/blocks", ElementType::u8, std::span<const std::byte>(bytes));
+    writer.add("fused/bf16_rows", ElementType::u8, std::span<const std::byte>(bytes));
     writer.add("fused/centre", std::as_const(centre).span());
     writer.write(folder / "b.vcn");
     try {
@@ -336,16 +337,43 @@ TEST(FusedFile, IsRefusedWhenItIsNotWhole) {
   };
   const std::size_t factors = 64;  // of one block and one word
   EXPECT_EQ(why_not(16, [](auto&) {}), "opened");
-  EXPECT_THAT(why_not(32, [](auto&) {}), ::testing::HasSubstr("fused/blocks"));
+  EXPECT_THAT(why_not(32, [](auto&) {}), ::testing::HasSubstr("fused/bf16_rows"));
   EXPECT_THAT(why_not(16, [](auto& bytes) { bytes.resize(bytes.size() - 1); }),
-              ::testing::HasSubstr("fused/blocks"));
+              ::testing::HasSubstr("fused/bf16_rows"));
   EXPECT_THAT(why_not(16,
                       [&](auto& bytes) {
-                        const float infinity = std::numeric_limits<float>::infinity();
+                        const std::uint16_t infinity = 0x7F80;  // of bfloat16
                         std::memcpy(bytes.data() + 7 * rows.row_bytes() + factors, &infinity,
                                     sizeof(infinity));
                       }),
               ::testing::HasSubstr("a factor of node 7 is not finite"));
+}
+
+// The first files had factors of binary32 (tests/golden has some).
+TEST(FusedFile, FactorsBeyondBfloat16AreRefused) {
+  const TemporaryFolder folder;
+  const Rows base = make_rows(50, 6, 3);
+  const Hnsw index = Hnsw::build(Codec::train({}, Metric::l2, base.view()), base.view(), fused);
+  const std::vector<float> centre(6);
+  constexpr std::size_t row = (64 + 2 * 16 * sizeof(float) + 16 * sizeof(std::uint32_t)) / sizeof(float);
+  for (const char* section : {"fused/blocks", "fused/rows"}) {
+    for (const float factor : {0x1.FEp127F, std::numeric_limits<float>::max()}) {
+      std::vector<float> rows(50 * row);
+      rows[9 * row + 16 + 31] = factor;
+      ContainerWriter writer;
+      writer.add(section, ElementType::u8, std::as_bytes(std::span(rows)));
+      writer.add("fused/centre", std::span(centre));
+      writer.write(folder / "a.vcn");
+      const auto load = [&] {
+        return FusedRows::load(Container::open(folder / "a.vcn", OpenMode::load), "fused", index.codes(), 16);
+      };
+      if (factor < std::numeric_limits<float>::max()) {
+        EXPECT_EQ(load().size(), 50U);
+      } else {
+        EXPECT_THROW((void)load(), CorruptFile);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ of_index=$(loops_by_function "$index")
 of_quant=$(loops_by_function "$quant")
 expect "$of_index" 2 'vicinal::best_first<vicinal::Scorer>\('      # the next records, and the next list of neighbours
 expect "$of_index" 2 'vicinal::best_first<vicinal::SpaceScorer>\('
-expect "$of_index" 2 'vicinal::RowWalk::ask_for_next'  # record and row, for a search alone and for one in turns
+expect "$of_index" 2 'vicinal::RowWalk::ask_for_next'  # record and row
 expect "$of_index" 1 'vicinal::greedy_descent<vicinal::Scorer>\('
 expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_floats<'
 expect "$of_quant" 1 'vicinal::N_[A-Z0-9_]+::score_integers<'

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vicinal/core/array.hpp"
 #include "vicinal/core/random.hpp"
+#include "vicinal/quant/float16.hpp"
 #include "guarded_memory.hpp"
 
 namespace vicinal {
@@ -66,7 +68,7 @@ TEST(BitBlockKernelSets, AreThoseOfKernels) {
 TEST_P(BitBlockKernelSet, SumSignedValuesOfTheQuery) {
   constexpr std::size_t most_words = 70, most_count = 48;
   const GuardedMemory codes(most_count / 16 * most_words * 64);
-  const GuardedMemory factors(2 * most_count * sizeof(float));
+  const GuardedMemory factors(2 * most_count * sizeof(std::uint16_t));
   const GuardedMemory tables(most_words * block_table_bytes);
   const GuardedMemory queries(most_words * 32);
   std::uint64_t seed = 0;
@@ -78,12 +80,22 @@ TEST_P(BitBlockKernelSet, SumSignedValuesOfTheQuery) {
       std::vector<float> out(count + 4, 12345.0F);
       const BitBlockQuery query{made, which.total(), 0.375F};
       const std::byte* const own = count == 0 ? nullptr : codes.place(std::span(which.codes));
-      GetParam().score(query, own, words, factors.place(std::span(which.factors)), -2.5F, count, out.data());
-      for (std::size_t m = 0; m < count; ++m) {
+      std::vector<std::uint16_t> narrow(2 * count);
+      std::ranges::transform(which.factors, narrow.begin(), f32_to_bf16);
+      const auto expected = [&](std::size_t m) {
         const float product = 0.375F * static_cast<float>(which.product(m));
-        ASSERT_EQ(out[m], -2.5F + (which.factors[m] + which.factors[count + m] * product))
-            << words << " words, neighbour " << m << " of " << count;
+        return -2.5F + (bf16_to_f32(narrow[m]) + bf16_to_f32(narrow[count + m]) * product);
+      };
+      const float bound = count == 0 ? 0.0F : expected(count / 3);  // that of one, which is within it
+      std::uint16_t near[most_count / 16 + 1];
+      std::ranges::fill(near, std::uint16_t{0xABCD});
+      GetParam().score(query, own, words, factors.place(std::span(std::as_const(narrow))), -2.5F, count,
+                       bound, out.data(), near);
+      for (std::size_t m = 0; m < count; ++m) {
+        ASSERT_EQ(out[m], expected(m)) << words << " words, neighbour " << m << " of " << count;
+        ASSERT_EQ(near[m / 16] >> m % 16 & 1, expected(m) <= bound ? 1 : 0) << m;
       }
+      EXPECT_EQ(near[count / 16], 0xABCD);
       EXPECT_EQ(out[count], 12345.0F);
     }
   }
