@@ -2,7 +2,8 @@
 
 namespace vicinal {
 
-BuildSpace::BuildSpace(const CodeStore& codes, std::span<const float> extra) : codes_(&codes), extra_(extra) {
+BuildSpace::BuildSpace(const CodeStore& codes, std::span<const float> extra)
+    : codec_(&codes.codec()), records_(codes.records()), extra_(extra.empty() ? nullptr : extra.data()) {
   const Codec& codec = codes.codec();
   factors_ = codes.factors();
   if (!codec.has_factors() || is_rabitq(codec.kind())) return;

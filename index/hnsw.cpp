@@ -107,19 +107,27 @@ Hnsw Hnsw::build(const Codec& codec, MatrixView<const float> documents, const Hn
     throw InvalidArgument("a graph holds at most " + std::to_string(most_rows) + " rows, got " +
                           std::to_string(documents.rows()));
   }
-  auto state = std::make_shared<State>();
-  state->options = options;
   const std::vector<std::uint32_t> order = insertion_order(documents, options.seed, control);
   control.report("encoding", 0, documents.rows());
-  state->codes = CodeStore::build(codec, documents, order, control);
-  state->row_of_slot = Array<std::uint32_t>(order.size());
-  std::copy(order.begin(), order.end(), state->row_of_slot.data());
+  CodeStore own = CodeStore::build(codec, documents, order, control);
+  Array<std::uint32_t> row_of_slot(order.size());
+  std::copy(order.begin(), order.end(), row_of_slot.data());
   const bool too_coarse = too_coarse_to_link(codec.kind());
   const CodeStore finer =
       too_coarse ? CodeStore::build(builder_of_coarse(codec, documents, control), documents, order, control)
                  : CodeStore();
-  const CodeStore& codes = too_coarse ? finer : state->codes;
-  state->graph = build_graph(codes, equalising_coordinate(codes, control), options, control);
+  const CodeStore& codes = too_coarse ? finer : own;
+  Graph graph = build_graph(codes, equalising_coordinate(codes, control), options, control);
+  return of_parts(options, std::move(own), std::move(graph), std::move(row_of_slot), control);
+}
+
+Hnsw Hnsw::of_parts(const HnswOptions& options, CodeStore codes, Graph graph,
+                    Array<std::uint32_t> row_of_slot, const BuildControl& control) {
+  auto state = std::make_shared<State>();
+  state->options = options;
+  state->codes = std::move(codes);
+  state->graph = std::move(graph);
+  state->row_of_slot = std::move(row_of_slot);
   if (options.layout == GraphLayout::fused) {
     state->rows = FusedRows::build(state->codes, state->graph.level(0), control);
     state->graph = state->graph.with_base(state->rows.level());

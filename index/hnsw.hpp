@@ -60,6 +60,10 @@ class Hnsw {
   static Hnsw build(const Codec& codec, MatrixView<const float> documents, const HnswOptions& options,
                     const BuildControl& control = {});
 
+  /// Of a graph that was linked elsewhere over `codes`, on whose level 0 every slot can be reached from slot 0; lays it out as the options say.
+  static Hnsw of_parts(const HnswOptions& options, CodeStore codes, Graph graph,
+                       Array<std::uint32_t> row_of_slot, const BuildControl& control = {});
+
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] std::size_t dim() const;
   [[nodiscard]] Metric metric() const;

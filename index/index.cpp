@@ -207,6 +207,28 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
   return index;
 }
 
+Index Index::of_parts(const Spec& spec, std::uint64_t seed, AnyRetriever retriever, std::span<const Id> ids,
+                      bool calibrate, const BuildControl& control) {
+  Index index;
+  index.spec_ = seeded(spec, seed);
+  index.seed_ = seed;
+  index.retriever_ = std::move(retriever);
+  const bool row_numbers = ids.empty() || (ids.front() == 0 && ids.back() == static_cast<Id>(ids.size()) - 1);
+  if (calibrate) {
+    Array<float> rows(checked_product(index.size(), index.dim(), "vectors"));
+    const MatrixView<float> vectors(rows.data(), index.size(), index.dim());
+    std::vector<Id> numbers(index.size());
+    std::iota(numbers.begin(), numbers.end(), Id{0});
+    index.reconstruct(numbers, vectors);
+    index.calibration_ = calibrate_retriever(index.retriever_, vectors, {.seed = seed}, control);
+  }
+  if (!row_numbers) {
+    index.ids_ = Array<Id>(ids.size());
+    std::ranges::copy(ids, index.ids_.data());
+  }
+  return index;
+}
+
 std::size_t Index::duplicates() const {
   const auto* deduplicated = retriever_.get_if<Deduplicated>();
   return deduplicated == nullptr ? 0 : deduplicated->classes().duplicates();

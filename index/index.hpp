@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -90,8 +91,17 @@ class Index {
   /// numbers. Shares everything else. Throws InvalidArgument.
   [[nodiscard]] Index with_ids(std::span<const Id> ids) const;
 
+  /// An index over a retriever made elsewhere, whose rows are those of `ids`, ascending (all of them row numbers: of no ids). Measures its recall
+  /// on its own vectors if told to.
+  static Index of_parts(const Spec& spec, std::uint64_t seed, AnyRetriever retriever, std::span<const Id> ids,
+                        bool calibrate, const BuildControl& control = {});
+
   void save(const std::filesystem::path& path)
       const;  ///< atomically; throws IoError, or InvalidArgument for an empty Index
+  /// The same with a note of the log whose changes it holds, which folded_log() reads; see LiveIndex.
+  using LogIdentity = std::array<std::uint8_t, 16>;
+  void save(const std::filesystem::path& path, const std::optional<LogIdentity>& folded) const;
+  static std::optional<LogIdentity> folded_log(const Container& file);
   /// Validates everything before it returns. Throws IoError, CorruptFile, Unsupported.
   static Index open(const std::filesystem::path& path, OpenMode mode = OpenMode::load);
   static Index open(const Container& file);

@@ -29,6 +29,7 @@ constexpr const char* projection_prefix = "projection";
 constexpr const char* dedup_prefix = "dedup";
 constexpr const char* tiers_prefix = "tiers";
 constexpr const char* clusters_prefix = "clusters";
+constexpr const char* folded_section = "index/folded-log";
 
 Spec spec_of(const IndexMetadata& metadata) {
   Spec spec;
@@ -56,8 +57,8 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
                             : spec.tiers.empty()                            ? flat_prefix
                                                                             : tiers_prefix;
   for (const SectionInfo& section : file.sections()) {
-    const bool known = section.name == metadata_section || (has_ids && section.name == ids_section) ||
-                       starts_with(section.name, inner) ||
+    const bool known = section.name == metadata_section || section.name == folded_section ||
+                       (has_ids && section.name == ids_section) || starts_with(section.name, inner) ||
                        (spec.rerank && starts_with(section.name, rows_prefix)) ||
                        (spec.projection.kind != ProjectionKind::none && spec.clusters == 1 &&
                         starts_with(section.name, projection_prefix)) ||
@@ -196,13 +197,16 @@ Array<Id> load_ids(const Container& file, std::uint64_t size) {
 
 }  // namespace
 
-void Index::save(const std::filesystem::path& path) const {
+void Index::save(const std::filesystem::path& path) const { save(path, std::nullopt); }
+
+void Index::save(const std::filesystem::path& path, const std::optional<LogIdentity>& folded) const {
   if (!retriever_.has_value())
     throw InvalidArgument("the index is empty: nothing was built or opened, so there is nothing to save");
   const IndexMetadata metadata{to_string(spec_), metric(), dim(), size(), seed_, !ids_.empty(), calibration_};
   ContainerWriter writer;
   writer.add_owned(metadata_section, encode_metadata(metadata));
   if (!ids_.empty()) writer.add(ids_section, ids_.span());
+  if (folded) writer.add(folded_section, std::span<const std::uint8_t>(*folded));
   const auto* deduplicated = retriever_.get_if<Deduplicated>();
   if (deduplicated != nullptr) deduplicated->classes().save(writer, dedup_prefix);
   const AnyRetriever& distinct = deduplicated == nullptr ? retriever_ : deduplicated->inner();
@@ -217,6 +221,14 @@ void Index::save(const std::filesystem::path& path) const {
   if (const auto* clustered = inner.get_if<Clustered>()) clustered->save(writer, clusters_prefix);
   if (reranked != nullptr) reranked->rows().save(writer, rows_prefix);
   writer.write(path);
+}
+
+std::optional<Index::LogIdentity> Index::folded_log(const Container& file) {
+  if (!file.contains(folded_section)) return std::nullopt;
+  LogIdentity identity{};
+  const Array<std::uint8_t> bytes = file.array<std::uint8_t>(folded_section, identity.size());
+  std::ranges::copy(bytes.span(), identity.begin());
+  return identity;
 }
 
 Index Index::open(const std::filesystem::path& path, OpenMode mode) {

@@ -3,6 +3,7 @@
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/index.hpp"
+#include "vicinal/index/live_hnsw.hpp"
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 
@@ -41,6 +42,17 @@ RetrieverCase hnsw_case(CodecKind kind, double least_recall, double tolerance) {
   c.least_recall = least_recall;
   c.tolerance = tolerance;
   return c;
+}
+
+LiveHnsw live_of(CodecKind kind, const Rows& base, Metric metric) {
+  LiveHnsw live(codec_of(kind, base, metric), {.m = 12, .ef_construction = 80, .seed = 3, .alpha = 1.2F});
+  std::vector<Id> ids;
+  for (std::size_t i = 0; i < base.count; ++i) ids.push_back(case_id(i));
+  for (std::size_t first = 0; first < base.count; first += 50) {
+    const std::size_t count = std::min<std::size_t>(50, base.count - first);
+    live.add(base.view().rows_from(first, count), std::span(ids).subspan(first, count));
+  }
+  return live;
 }
 
 RetrieverCase index_case(const std::string& name, const std::string& spec, bool own_ids) {
@@ -84,6 +96,11 @@ std::vector<RetrieverCase> own_retriever_cases() {
       flat_case(CodecKind::i8, 0.9, 2e-2),    hnsw_case(CodecKind::f32, 0.95, 1e-5),
       hnsw_case(CodecKind::i8, 0.9, 2e-2),
   };
+  RetrieverCase live{"live", [](const Rows& base, Metric metric) -> AnyRetriever {
+                       return live_of(CodecKind::f32, base, metric);
+                     }};
+  live.own_ids = true;
+  cases.push_back(std::move(live));
   RetrieverCase reranked{"reranked", [](const Rows& base, Metric metric) -> AnyRetriever {
                            return Reranked(hnsw_of(CodecKind::i8, base, metric),
                                            store_of(CodecKind::f32, base, metric), 3);

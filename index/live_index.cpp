@@ -1,0 +1,340 @@
+#include "vicinal/index/live_index.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <utility>
+
+#include "vicinal/core/append_log.hpp"
+#include "vicinal/core/error.hpp"
+#include "vicinal/index/live_record.hpp"
+#include "vicinal/index/reranked.hpp"
+
+namespace vicinal {
+namespace {
+
+// Fewer rows are no sample to learn a mean from.
+constexpr std::size_t least_sample = 256;
+constexpr AppendLog::Identity no_file{};
+
+std::filesystem::path log_of(const std::filesystem::path& path) {
+  std::filesystem::path log = path;
+  log += ".log";
+  return log;
+}
+
+void require_live(const Spec& spec) {
+  const auto refuse = [&](const char* what) {
+    throw Unsupported(
+        fmt::format("an index that changes has no {}, got \"{}\"; expected codec | hnsw | rerank", what,
+                    to_string(spec)));
+  };
+  if (spec.dedup != Deduplication::none) refuse("dedup");
+  if (spec.projection.kind != ProjectionKind::none) refuse("projection");
+  if (!spec.tiers.empty()) refuse("tiers");
+  if (!std::holds_alternative<HnswOptions>(spec.index)) refuse("flat scan");
+  if (spec.rerank && spec.rerank->residual) refuse("rerank on residuals");
+  if (is_rabitq(spec.codec.kind) || is_product(spec.codec.kind)) refuse("graph over codes of a few bits");
+}
+
+Spec seeded(Spec spec, std::uint64_t seed) {
+  spec.codec.seed = seed;
+  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
+  return spec;
+}
+
+// A codec learnt from what comes first. Of few rows the mean would be that of a moment.
+Codec first_codec(const CodecOptions& options, Metric metric, MatrixView<const float> rows,
+                  const BuildControl& control) {
+  if (!is_integer(options.kind) || !options.centre || rows.rows() >= least_sample)
+    return Codec::train(options, metric, rows, control);
+  const std::vector<float> origin(rows.cols());
+  return Codec::restore(options, metric, rows.cols(), origin);
+}
+
+const Hnsw& graph_of(const Index& index, const Reranked*& reranked) {
+  reranked = index.retriever().get_if<Reranked>();
+  const auto* graph = (reranked == nullptr ? index.retriever() : reranked->inner()).get_if<Hnsw>();
+  if (graph == nullptr) throw Unsupported("this retriever cannot change");
+  return *graph;
+}
+
+}  // namespace
+
+struct LiveIndex::State {
+  Spec spec;
+  std::uint64_t seed = 1;
+  Metric metric = Metric::l2;
+  std::size_t dim = 0;
+  std::filesystem::path path;  // empty: in memory
+
+  // The graph is made with the first change, and stays.
+  LiveHnsw graph;
+  std::atomic<bool> has_graph = false;
+
+  mutable std::mutex changing;
+  AppendLog log;
+  bool broken = false;  // memory and log may differ
+  mutable std::mutex calibration_mutex;
+  std::optional<Calibration> calibration;
+
+  void set_graph(LiveHnsw made) {
+    graph = std::move(made);
+    has_graph.store(true, std::memory_order_release);
+  }
+  [[nodiscard]] bool ready() const { return has_graph.load(std::memory_order_acquire); }
+  void take(const Index& index);
+  void make_graph(MatrixView<const float> rows, const BuildControl& control);
+  std::size_t change(const LiveChange& change, const BuildControl& control, bool logged);
+  [[nodiscard]] Index freeze(bool calibrate, GraphLayout layout, const BuildControl& control) const;
+};
+
+void LiveIndex::State::take(const Index& index) {
+  require_live(index.spec());
+  spec = index.spec();
+  seed = index.seed();
+  metric = index.metric();
+  dim = index.dim();
+  calibration = index.calibration();
+  const Reranked* reranked = nullptr;
+  const Hnsw& hnsw = graph_of(index, reranked);
+  set_graph(LiveHnsw(hnsw, index.ids(), reranked == nullptr ? nullptr : &reranked->rows(),
+                     reranked == nullptr ? 0 : reranked->depth()));
+}
+
+void LiveIndex::State::make_graph(MatrixView<const float> rows, const BuildControl& control) {
+  std::optional<LiveRerank> rerank;
+  if (spec.rerank)
+    rerank = LiveRerank{first_codec(rerank_codec(spec), metric, rows, control), spec.rerank->depth};
+  HnswOptions options = std::get<HnswOptions>(spec.index);
+  options.layout = GraphLayout::plain;
+  set_graph(LiveHnsw(first_codec(spec.codec, metric, rows, control), options, std::move(rerank)));
+}
+
+std::size_t LiveIndex::State::change(const LiveChange& change, const BuildControl& control, bool logged) {
+  if (!ready()) {
+    if (change.rows.rows() == 0 && change.ids.empty()) return 0;
+    validate_batch(change.rows, dim, "rows");
+    if (change.rows.rows() == 0)
+      throw InvalidArgument(fmt::format("{} ids for 0 rows, expected one a row", change.ids.size()));
+    make_graph(change.rows, control);
+  }
+  bool is_logged = false;
+  const auto write_log = [&] {
+    if (logged && log.is_open()) log.append(RecordParts(change, dim).parts());
+    is_logged = true;
+  };
+  try {
+    return graph.apply(change, control, write_log);
+  } catch (...) {
+    if (is_logged && logged && log.is_open()) broken = true;
+    throw;
+  }
+}
+
+LiveIndex LiveIndex::create(std::size_t dim, std::string_view spec, Metric metric, std::uint64_t seed) {
+  if (dim == 0) throw InvalidArgument("the dimension is 0, expected at least 1");
+  LiveIndex index;
+  index.state_ = std::make_shared<State>();
+  State& state = *index.state_;
+  state.spec = seeded(parse_spec(spec), seed);
+  require_live(state.spec);
+  std::get<HnswOptions>(state.spec.index).validate();
+  state.seed = seed;
+  state.metric = metric;
+  state.dim = dim;
+  return index;
+}
+
+LiveIndex LiveIndex::create(const std::filesystem::path& path, std::size_t dim, std::string_view spec,
+                            Metric metric, std::uint64_t seed) {
+  LiveIndex index = create(dim, spec, metric, seed);
+  for (const std::filesystem::path& file : {path, log_of(path)}) {
+    if (std::filesystem::exists(file))
+      throw IoError("cannot create " + file.string() + ": it exists already (open goes on from it)");
+  }
+  State& state = *index.state_;
+  state.path = path;
+  state.log = AppendLog::create(log_of(path), no_file);
+  state.log.append(RecordParts(CreateRecord{dim, seed, metric, to_string(state.spec)}).parts());
+  return index;
+}
+
+LiveIndex LiveIndex::from(const Index& index) {
+  LiveIndex live;
+  live.state_ = std::make_shared<State>();
+  live.state_->take(index);
+  return live;
+}
+
+LiveIndex LiveIndex::open(const std::filesystem::path& path, const BuildControl& control) {
+  LiveIndex index;
+  index.state_ = std::make_shared<State>();
+  State& state = *index.state_;
+  state.path = path;
+  const std::filesystem::path log = log_of(path);
+  bool has_log = std::filesystem::exists(log);
+  if (std::filesystem::exists(path) || !has_log) {
+    const Container file = Container::open(path, OpenMode::load);
+    state.take(Index::open(file));
+    if (has_log) {
+      const AppendLog::Identity belongs_to = AppendLog::identity_of(log);
+      // A log that was folded into the file, just before it could be replaced.
+      const bool folded = Index::folded_log(file) == belongs_to;
+      if (belongs_to != file.uuid() && !folded) {
+        throw CorruptFile(log.string() + ": the log belongs to another file than " + path.string() +
+                          "; its changes would be lost, move it away to open without them");
+      }
+      has_log = !folded;
+    }
+    if (!has_log) {
+      state.log = AppendLog::create(log, file.uuid());
+      return index;
+    }
+  }
+  const auto visit = [&](std::span<const std::byte> record) {
+    try {
+      auto parsed = parse_record(record, state.dim);
+      if (const auto* created = std::get_if<CreateRecord>(&parsed)) {
+        if (state.dim != 0) throw CorruptFile("a log begins twice");
+        state.spec = seeded(parse_spec(created->spec), created->seed);
+        require_live(state.spec);
+        state.seed = created->seed;
+        state.metric = created->metric;
+        state.dim = created->dim;
+        return;
+      }
+      state.change(std::get<ChangeRecord>(parsed).change, control, false);
+    } catch (const InvalidArgument& error) {
+      throw CorruptFile(log.string() + ": " + error.what());
+    } catch (const CorruptFile& error) {
+      throw CorruptFile(log.string() + ": " + error.what());
+    }
+  };
+  state.log = AppendLog::open(log, visit);
+  if (state.dim == 0) {
+    throw CorruptFile(log.string() + ": the log holds nothing and there is no " + path.string() +
+                      " that it belongs to");
+  }
+  return index;
+}
+
+std::size_t LiveIndex::size() const {
+  return state_ != nullptr && state_->ready() ? state_->graph.size() : 0;
+}
+std::size_t LiveIndex::dim() const { return state_ == nullptr ? 0 : state_->dim; }
+Metric LiveIndex::metric() const { return state_ == nullptr ? Metric::l2 : state_->metric; }
+std::size_t LiveIndex::memory_bytes() const {
+  return state_ != nullptr && state_->ready() ? state_->graph.memory_bytes() : 0;
+}
+const Spec& LiveIndex::spec() const { return state_->spec; }
+std::uint64_t LiveIndex::seed() const { return state_->seed; }
+bool LiveIndex::contains(Id id) const { return state_->ready() && state_->graph.contains(id); }
+std::vector<Id> LiveIndex::ids() const { return state_->ready() ? state_->graph.ids() : std::vector<Id>(); }
+std::size_t LiveIndex::retired() const { return state_->ready() ? state_->graph.retired() : 0; }
+std::optional<Calibration> LiveIndex::calibration() const {
+  const std::lock_guard lock(state_->calibration_mutex);
+  return state_->calibration;
+}
+std::uint64_t LiveIndex::log_bytes() const {
+  const std::lock_guard lock(state_->changing);
+  return state_->log.is_open() ? state_->log.bytes() : 0;
+}
+
+void LiveIndex::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
+  if (!state_->ready() && !ids.empty())
+    throw InvalidArgument(fmt::format("id {} is not in the index", ids.front()));
+  if (state_->ready()) state_->graph.reconstruct(ids, out);
+}
+
+Neighbors LiveIndex::search(const VectorBatch& queries, std::size_t k, const IndexSearchOptions& options,
+                            const SearchControl& control) const {
+  if (k == 0) throw InvalidArgument("k is 0, expected at least 1");
+  Neighbors out(queries.size(), k);
+  search(queries, out.view(), Params{options}, control);
+  return out;
+}
+
+void LiveIndex::search(const VectorBatch& queries, NeighborsView out, const Params& params,
+                       const SearchControl& control) const {
+  params.validate();
+  if (state_ == nullptr) throw InvalidArgument("the index is empty: nothing was created or opened");
+  validate_batch(queries, dim(), "queries");
+  if (queries.multi_vector())
+    throw InvalidArgument("queries of several vectors for an index of single vectors");
+  LiveHnsw::Params search{};
+  if (params.search.effort != 0) search.ef = params.search.effort;
+  if (params.search.target_recall) {
+    const std::optional<Calibration> measured = calibration();
+    if (!measured) {
+      throw InvalidArgument(
+          "the index is not calibrated, so it cannot aim at a target recall: compact it, or give an effort");
+    }
+    search.ef = measured->effort_for(*params.search.target_recall, out.k());
+  }
+  search.validate();
+  if (state_->ready()) {
+    state_->graph.search(queries, out, search, control);
+    return;
+  }
+  for (std::size_t q = 0; q < out.size(); ++q) {
+    std::ranges::fill(out.ids[q], no_id);
+    std::ranges::fill(out.distances[q], no_distance);
+    out.counts[q] = 0;
+  }
+  if (control.stats != nullptr) {
+    control.stats->queries += queries.size();
+    control.stats->strategy = "live(empty)";
+  }
+}
+
+std::size_t LiveIndex::apply(const LiveChange& change, const BuildControl& control) {
+  const std::lock_guard lock(state_->changing);
+  if (state_->broken)
+    throw IoError("an earlier change of " + state_->path.string() + " failed half way; open it again");
+  return state_->change(change, control, true);
+}
+
+bool LiveIndex::consolidate(std::size_t nodes, const BuildControl& control) {
+  return !state_->ready() || state_->graph.consolidate(nodes, control);
+}
+
+Index LiveIndex::State::freeze(bool calibrate, GraphLayout layout, const BuildControl& control) const {
+  if (!ready() || graph.size() == 0)
+    throw InvalidArgument("the index is empty, an immutable one needs at least one vector");
+  LiveHnsw::Frozen frozen = graph.freeze(layout, control);
+  Spec of_layout = spec;
+  std::get<HnswOptions>(of_layout.index).layout = layout;
+  AnyRetriever retriever = std::move(frozen.graph);
+  if (spec.rerank)
+    retriever = Reranked(std::move(retriever), std::move(frozen.rerank_rows), spec.rerank->depth);
+  return Index::of_parts(of_layout, seed, std::move(retriever), frozen.ids, calibrate, control);
+}
+
+Index LiveIndex::freeze(bool calibrate, std::optional<GraphLayout> layout,
+                        const BuildControl& control) const {
+  const GraphLayout own = std::get<HnswOptions>(state_->spec.index).layout;
+  return state_->freeze(calibrate, layout.value_or(own), control);
+}
+
+void LiveIndex::compact(bool calibrate, const BuildControl& control) {
+  State& state = *state_;
+  const std::lock_guard lock(state.changing);
+  if (state.path.empty())
+    throw InvalidArgument("the index has no file, expected one that was opened or created at a path");
+  if (state.broken)
+    throw IoError("an earlier change of " + state.path.string() + " failed half way; open it again");
+  const Index frozen = state.freeze(calibrate, std::get<HnswOptions>(state.spec.index).layout, control);
+  const std::filesystem::path log = log_of(state.path);
+  frozen.save(state.path, AppendLog::identity_of(log));
+  // From here on the old log is history: what were appended to it would be lost.
+  state.broken = true;
+  state.log = AppendLog::create(log, Container::open(state.path, OpenMode::map).uuid());
+  state.broken = false;
+  const std::lock_guard measured(state.calibration_mutex);
+  state.calibration = frozen.calibration();
+}
+
+}  // namespace vicinal

@@ -1,0 +1,72 @@
+#include "vicinal/index/live_record.hpp"
+
+#include <cstring>
+
+#include "vicinal/core/error.hpp"
+
+namespace vicinal {
+namespace {
+
+// Header: kind, then for a creation dim, seed and metric, for a change dim, rows and removed ids.
+constexpr std::uint64_t create_kind = 1, change_kind = 2;
+constexpr std::size_t header_bytes = 4 * sizeof(std::uint64_t);
+constexpr std::size_t longest_spec = 4096;
+
+template <class T>
+std::span<const std::byte> bytes_of(std::span<const T> values) {
+  return std::as_bytes(values);
+}
+
+}  // namespace
+
+RecordParts::RecordParts(const CreateRecord& create)
+    : header_{create_kind, create.dim, create.seed, static_cast<std::uint64_t>(create.metric)},
+      text_(create.spec) {
+  parts_ = {std::as_bytes(std::span(header_)), std::as_bytes(std::span(text_))};
+}
+
+RecordParts::RecordParts(const LiveChange& change, std::size_t dim)
+    : header_{change_kind, dim, change.rows.rows(), change.removed.size()} {
+  std::span<const float> rows(change.rows.data(), change.rows.rows() * dim);
+  if (change.rows.stride() != dim && change.rows.rows() != 0) {
+    for (std::size_t row = 0; row < change.rows.rows(); ++row)
+      rows_.insert(rows_.end(), change.rows[row].begin(), change.rows[row].end());
+    rows = rows_;
+  }
+  parts_ = {std::as_bytes(std::span(header_)), bytes_of(change.ids), bytes_of(change.removed),
+            bytes_of(rows)};
+}
+
+std::variant<CreateRecord, ChangeRecord> parse_record(std::span<const std::byte> record, std::size_t dim) {
+  std::array<std::uint64_t, 4> header{};
+  if (record.size() < header_bytes) throw CorruptFile("a record of the log is too short");
+  std::memcpy(header.data(), record.data(), header_bytes);
+  const std::span<const std::byte> rest = record.subspan(header_bytes);
+  if (header[0] == create_kind) {
+    if (rest.size() > longest_spec || header[3] > static_cast<std::uint64_t>(Metric::cosine) ||
+        header[1] == 0 || header[1] > (std::uint64_t{1} << 31))
+      throw CorruptFile("the first record of the log is none that is known");
+    CreateRecord create{header[1], header[2], static_cast<Metric>(header[3]), {}};
+    create.spec.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
+    return create;
+  }
+  if (header[0] != change_kind) throw CorruptFile("a record of the log is none that is known");
+  if (header[1] != dim) {
+    throw CorruptFile("a record of the log has vectors of dimension " + std::to_string(header[1]) +
+                      ", expected " + std::to_string(dim));
+  }
+  const std::uint64_t rows = header[2], removed = header[3];
+  // In this order, so that nothing overflows.
+  if (rows > rest.size() / (sizeof(Id) + dim * sizeof(float)) || removed > rest.size() / sizeof(Id) ||
+      rows * (sizeof(Id) + dim * sizeof(float)) + removed * sizeof(Id) != rest.size())
+    throw CorruptFile("a record of the log has another length than it says");
+  ChangeRecord result;
+  const auto* const ids = reinterpret_cast<const Id*>(rest.data());
+  const auto* const values = reinterpret_cast<const float*>(ids + rows + removed);
+  result.change.ids = {ids, rows};
+  result.change.removed = {ids + rows, removed};
+  result.change.rows = {values, rows, dim};
+  return result;
+}
+
+}  // namespace vicinal

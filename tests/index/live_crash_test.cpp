@@ -1,0 +1,175 @@
+// A process that ends at any of its writes: what is opened afterwards.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+#include <numeric>
+#include <vector>
+
+#include "vicinal/index/live_index.hpp"
+#include "../core/temporary_folder.hpp"
+#include "sample_data.hpp"
+
+namespace {
+// Calls until the end; none when negative.
+long calls_left = -1;
+constexpr int killed = 77;
+
+bool is_last_call() { return calls_left >= 0 && calls_left-- == 0; }
+}  // namespace
+
+// The linker leads the library's calls here (--wrap). Half of what was to be written is, since a write can be cut short.
+extern "C" {
+ssize_t __real_write(int descriptor, const void* bytes, size_t count);
+ssize_t __real_pwrite(int descriptor, const void* bytes, size_t count, off_t offset);
+int __real_fsync(int descriptor);
+int __real_fdatasync(int descriptor);
+int __real_rename(const char* from, const char* to);
+int __real_ftruncate(int descriptor, off_t length);
+
+ssize_t __wrap_write(int descriptor, const void* bytes, size_t count) {
+  if (is_last_call()) {
+    (void)!__real_write(descriptor, bytes, count / 2);
+    _exit(killed);
+  }
+  return __real_write(descriptor, bytes, count);
+}
+ssize_t __wrap_pwrite(int descriptor, const void* bytes, size_t count, off_t offset) {
+  if (is_last_call()) {
+    (void)!__real_pwrite(descriptor, bytes, count / 2, offset);
+    _exit(killed);
+  }
+  return __real_pwrite(descriptor, bytes, count, offset);
+}
+int __wrap_fsync(int descriptor) {
+  if (is_last_call()) _exit(killed);
+  return __real_fsync(descriptor);
+}
+int __wrap_fdatasync(int descriptor) {
+  if (is_last_call()) _exit(killed);
+  return __real_fdatasync(descriptor);
+}
+int __wrap_rename(const char* from, const char* to) {
+  if (is_last_call()) _exit(killed);
+  return __real_rename(from, to);
+}
+int __wrap_ftruncate(int descriptor, off_t length) {
+  if (is_last_call()) _exit(killed);
+  return __real_ftruncate(descriptor, length);
+}
+}
+
+namespace vicinal {
+namespace {
+
+constexpr std::size_t dim = 6;
+constexpr const char* spec = "f32 | hnsw(m=4, efc=20)";
+
+struct Step {
+  enum class Kind { upsert, remove, compact } kind;
+  Id first;
+  std::size_t count;
+};
+using Kind = Step::Kind;
+const std::vector<Step> steps{{Kind::upsert, 0, 20}, {Kind::upsert, 10, 20}, {Kind::remove, 5, 10},
+                              {Kind::compact, 0, 0}, {Kind::upsert, 25, 30}, {Kind::remove, 0, 3},
+                              {Kind::compact, 0, 0}, {Kind::compact, 0, 0},  {Kind::upsert, 3, 4},
+                              {Kind::remove, 40, 20}};
+
+// What step `step` puts under an id.
+std::vector<float> vector_of(std::size_t step, Id id) {
+  const Rows rows = make_rows(1, dim, 100 + step, static_cast<std::uint64_t>(id));
+  return rows.values;
+}
+
+using Content = std::map<Id, std::vector<float>>;
+
+Content content_after(std::size_t done) {
+  Content content;
+  for (std::size_t step = 0; step < done; ++step) {
+    for (Id id = steps[step].first; id < steps[step].first + static_cast<Id>(steps[step].count); ++id) {
+      if (steps[step].kind == Kind::upsert) content[id] = vector_of(step, id);
+      if (steps[step].kind == Kind::remove) content.erase(id);
+    }
+  }
+  return content;
+}
+
+Content content_of(const LiveIndex& index) {
+  const std::vector<Id> ids = index.ids();
+  std::vector<float> rows(ids.size() * dim);
+  index.reconstruct(ids, {rows.data(), ids.size(), dim});
+  Content content;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    content[ids[i]].assign(rows.begin() + static_cast<std::ptrdiff_t>(i * dim),
+                           rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * dim));
+  return content;
+}
+
+void run_step(LiveIndex& index, std::size_t step) {
+  std::vector<Id> ids(steps[step].count);
+  std::iota(ids.begin(), ids.end(), steps[step].first);
+  std::vector<float> rows;
+  switch (steps[step].kind) {
+    case Kind::compact: index.compact(false); break;
+    case Kind::remove: index.remove(ids); break;
+    case Kind::upsert:
+      for (const Id id : ids) {
+        const std::vector<float> row = vector_of(step, id);
+        rows.insert(rows.end(), row.begin(), row.end());
+      }
+      index.upsert(MatrixView<const float>(rows.data(), ids.size(), dim), ids);
+      break;
+  }
+}
+
+TEST(LiveIndexCrash, WhateverCallItEndsAtEveryAcknowledgedChangeIsThere) {
+  // Shared with the child: -1 until the index is there, then how many steps were made.
+  void* const page = ::mmap(nullptr, sizeof(long), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
+  auto* const done = static_cast<volatile long*>(page);
+  long call = 0;
+  for (bool finished = false; !finished; ++call) {
+    const TemporaryFolder folder;
+    const std::filesystem::path path = folder / "index.vcn";
+    *done = -1;
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      calls_left = call;
+      LiveIndex index = LiveIndex::create(path, dim, spec, Metric::l2);
+      *done = 0;
+      for (std::size_t step = 0; step < steps.size(); ++step) {
+        run_step(index, step);
+        *done = static_cast<long>(step) + 1;
+      }
+      _exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status)) << call;
+    ASSERT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == killed) << call;
+    finished = WEXITSTATUS(status) == 0;
+    if (*done < 0) continue;  // it ended before create() returned: there is nothing that must be
+    const auto made = static_cast<std::size_t>(*done);
+    LiveIndex index = LiveIndex::open(path);
+    const Content found = content_of(index);
+    EXPECT_TRUE(found == content_after(made) || (made < steps.size() && found == content_after(made + 1)))
+        << "call " << call << ", " << made << " steps made";
+    // And it goes on from there.
+    const std::vector<Id> id{1000};
+    const std::vector<float> row = vector_of(99, 1000);
+    index.upsert(MatrixView<const float>(row.data(), 1, dim), id);
+    Content expected = found;
+    expected[1000] = row;
+    index = LiveIndex();
+    EXPECT_TRUE(content_of(LiveIndex::open(path)) == expected) << call;
+  }
+  EXPECT_GT(call, 40);
+  ::munmap(page, sizeof(long));
+}
+
+}  // namespace
+}  // namespace vicinal
