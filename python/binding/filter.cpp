@@ -8,10 +8,10 @@ namespace nb = nanobind;
 
 namespace vicinal::python {
 
-PythonFilter::PythonFilter(nb::handle given, const Index& index) {
+PythonFilter::PythonFilter(nb::handle given, std::size_t size, bool own_ids) {
   if (given.is_none()) return;
   const nb::object rule =
-      nb::module_::import_("vicinal._filters").attr("filter_rule")(given, index.size(), !index.ids().empty());
+      nb::module_::import_("vicinal._filters").attr("filter_rule")(given, size, own_ids);
   if (PyCallable_Check(rule.ptr()) != 0) {
     callable_ = rule;
     return;

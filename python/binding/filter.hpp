@@ -2,13 +2,13 @@
 
 #include <nanobind/nanobind.h>
 
+#include <cstddef>
 #include <exception>
 #include <mutex>
 #include <optional>
 #include <stop_token>
 
 #include "vicinal/core/filter.hpp"
-#include "vicinal/index/index.hpp"
 
 namespace vicinal::python {
 
@@ -16,7 +16,8 @@ namespace vicinal::python {
 /// alive. Made and destroyed with the GIL held; the filter itself may be asked from any thread without it.
 class PythonFilter {
  public:
-  PythonFilter(nanobind::handle given, const Index& index);
+  /// `size` items, with ids of their own or numbered.
+  PythonFilter(nanobind::handle given, std::size_t size, bool own_ids);
   ~PythonFilter();
   PythonFilter(const PythonFilter&) = delete;
   PythonFilter& operator=(const PythonFilter&) = delete;

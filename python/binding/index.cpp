@@ -24,6 +24,7 @@
 #include "hits.hpp"
 #include "interruptible.hpp"
 #include "rows.hpp"
+#include "search.hpp"
 #include "threads.hpp"
 
 namespace nb = nanobind;
@@ -34,17 +35,6 @@ namespace {
 
 using PopularityArray = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using IdArray = nb::ndarray<const Id, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-// Nothing given: 0, which stands for the default.
-std::size_t optional_number(nb::handle value, const char* name, std::uint64_t most) {
-  return value.is_none() ? 0 : whole_number(value, name, 1, most);
-}
-
-// More results than there are vectors are possible, padded, but not without bound.
-constexpr std::uint64_t always_possible_k = 1'000'000;
-constexpr std::uint64_t most_threads = std::numeric_limits<std::uint64_t>::max();
-constexpr std::uint64_t most_effort =
-    std::numeric_limits<std::uint64_t>::max();  // the library says what it takes
 
 Index build(nb::handle base, const std::string& spec, const std::string& metric, std::optional<IdArray> ids,
             std::uint64_t seed, nb::handle threads, bool calibrate, nb::handle calibration_queries,
@@ -76,82 +66,6 @@ Index build(nb::handle base, const std::string& spec, const std::string& metric,
       },
       progress);
   return index;
-}
-
-// Answers take memory that is written to at once, so that a k beyond reason would end the process, not raise: asked beforehand.
-void require_room(std::size_t k, std::size_t queries) {
-  const double bytes = static_cast<double>(queries) * static_cast<double>(k) * (sizeof(Id) + sizeof(float));
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (bytes > memory / 2) {
-    throw InvalidArgument(fmt::format(
-        "{} queries with k = {} need {} for their results, more than half of this machine's memory", queries,
-        k, tools::bytes_text(static_cast<std::uint64_t>(bytes))));
-  }
-}
-
-// A search of about this many multiplications or fewer, some 50 ms, is over before anybody could want to interrupt it.
-constexpr double short_work = 1e8;
-
-// Roughly what a search costs: a graph reads a few thousand vectors, an exact scan all of them, and a result takes part in several
-// comparisons until it is in its place.
-double work_bound(const Index& index, std::size_t queries, std::size_t k) {
-  const bool scan = std::holds_alternative<FlatOptions>(index.spec().index);
-  const double rows = static_cast<double>(index.size());
-  const double read = scan ? rows : std::min(rows, 2e4);
-  const double kept = 100 * std::min(static_cast<double>(k), rows);
-  return static_cast<double>(queries) * (static_cast<double>(index.dim()) * read + kept);
-}
-
-nb::object search(const Index& index, nb::handle queries, nb::handle k, std::optional<double> recall,
-                  nb::handle effort, nb::handle filter, nb::handle threads, std::optional<double> timeout,
-                  nb::handle max_distances) {
-  const BorrowedRows rows(queries, "queries", true);
-  Hits hits;
-  hits.one_dimensional = rows.one_dimensional();
-  const std::size_t wanted = whole_number(k, "k", 1, std::max<std::size_t>(index.size(), always_possible_k));
-  const Index::Params params{{optional_number(effort, "effort", most_effort), recall}};
-  SearchControl control;
-  control.stats = &hits.stats;
-  if (!max_distances.is_none()) {
-    control.max_distances =
-        whole_number(max_distances, "max_distances", 1, std::numeric_limits<std::uint64_t>::max());
-  }
-  if (timeout) {
-    if (!(*timeout >= 0)) throw InvalidArgument(fmt::format("timeout is {} s, expected 0 or more", *timeout));
-    const auto limit = std::chrono::duration<double>(std::min(*timeout, 1e9));
-    control.deadline =
-        SearchControl::Clock::now() + std::chrono::duration_cast<SearchControl::Clock::duration>(limit);
-  }
-  const std::size_t pool = optional_number(threads, "threads", most_threads);
-  const std::size_t count = rows.view().rows();
-  // Before room for the answers is made; the values are looked at later.
-  validate_batch(rows.view().rows_from(0, 0), index.dim(), "queries");
-  PythonFilter rule(filter, index);
-  control.filter = rule.filter();
-  require_room(wanted, count);
-  const ExecutorRef pool_executor = count > 1 ? executor(pool) : ExecutorRef();
-  const auto run = [&] {
-    hits.neighbors = Neighbors(count, wanted);
-    control.executor = pool_executor;
-    index.search(rows.view(), hits.neighbors.view(), params, control);
-  };
-  if (rule.calls_python() || work_bound(index, count, wanted) > short_work) {
-    run_interruptibly([&](const Job& job) {
-      // Whichever asks first to stop: a signal, or a filter that raised.
-      std::stop_source stop;
-      const auto request = [&stop] { stop.request_stop(); };
-      const std::stop_callback interrupted(job.stop, request);
-      const std::stop_callback failed(rule.failed().get_token(), request);
-      control.stop = stop.get_token();
-      run();
-    });
-    rule.rethrow();
-  } else {
-    const nb::gil_scoped_release released;
-    run();
-  }
-  return nb::cast(std::move(hits));
 }
 
 nb::object ids(nb::handle self) {
@@ -237,36 +151,13 @@ void bind_index(nb::module_& module) {
   nb::class_<Index>(
       module, "Index", nb::is_final(),
       "What vicinal.build() and vicinal.open() give: immutable, safe to search from many threads at once.")
-      .def("search", &search, "queries"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
+      .def("search", &search_index<Index>, "queries"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
            "effort"_a = nb::none(), "filter"_a = nb::none(), "threads"_a = nb::none(),
            "timeout"_a = nb::none(), "max_distances"_a = nb::none(),
            nb::sig("def search(self, queries: Vectors, k: int = 10, *, recall: float | None = None, "
                    "effort: int | None = None, filter: Filter | None = None, threads: int | None = None, "
                    "timeout: float | None = None, max_distances: int | None = None) -> Hits"),
-           R"(The k nearest of every query.
-
-Parameters
-----------
-queries : (n, dim) or (dim,) float32
-    Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
-k : int
-recall : float, optional
-    The recall@k to aim at, in (0, 1]; the effort that gives it was measured when the index was built.
-effort : int, optional
-    The knob itself: how many candidates a search keeps (ef_search of a graph). Not together with recall.
-filter : mask, ids or callable, optional
-    What may be returned: a boolean array by id, an array of ids, or a function id -> bool (slow: it is called a query and
-    candidate). Never fewer than min(k, matches) results.
-threads : int, optional
-    For a batch; default: every core this process may use.
-timeout : float, optional
-    Seconds after which no further work is begun; what was found so far is returned.
-max_distances : int, optional
-    Distances computed a query at most.
-
-Returns
--------
-Hits)")
+           search_documentation)
       .def(
           "save",
           [](const Index& index, nb::handle path) {

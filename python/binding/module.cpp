@@ -20,6 +20,7 @@
 #include "hits.hpp"
 #include "index.hpp"
 #include "interruptible.hpp"
+#include "live_index.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -52,6 +53,7 @@ NB_MODULE(_vicinal, module) {
   bind_errors(module);
   bind_hits(module);
   bind_index(module);
+  bind_live_index(module);
   bind_explore(module);
   module.def("recall", &recall_of, "found"_a, "truth"_a, "k"_a);
   module.def(

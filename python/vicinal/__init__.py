@@ -14,6 +14,7 @@ from ._collection import Collection
 from ._errors import CorruptFile, InvalidArgument, IoError, SpecError, Unsupported, WrongType
 from ._explore import Exploration, ExploredPoint, explore
 from ._functions import build, exact, explain, open, recall, reconstruct, verify
+from ._live import LiveIndex
 from ._vicinal import Hits, Index, __version__
 from ._writer import Writer
 
@@ -28,6 +29,7 @@ __all__ = [
     "Index",
     "InvalidArgument",
     "IoError",
+    "LiveIndex",
     "SpecError",
     "Unsupported",
     "Writer",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from . import _vicinal
 from ._arrays import float_rows, id_array, integers_or_mask
+from ._changing import LAST_ID, NO_IDS, Changing
 from ._errors import InvalidArgument
 from ._functions import DEFAULT_SPEC, Path, Vectors, build, checked_dim, checked_seed, checked_threads, open, reconstruct
 from ._hits import MergedHits, merge
@@ -28,8 +29,6 @@ _FEW = 2000
 _SHARE = 0.25
 
 _METRICS = ("l2", "ip", "cosine")
-_NO_IDS = np.empty(0, dtype=np.int64)
-_LAST_ID = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,14 @@ class _Snapshot:
     recent_ids: npt.NDArray[np.int64]  # ascending
 
 
-class Collection:
+class Collection(Changing):
     """An index whose content changes: `add`, `upsert`, `remove`, `search`, `save`.
 
     Safe to use from many threads: a search answers from the state before or after a change, never from in between. A call that
     raises has changed nothing.
     """
+
+    _noun = "collection"
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Collection:
         self._spec = _vicinal.canonical_spec(spec)
         self._lock = threading.RLock()
         self._base: Index | None = None
-        self._base_ids = _NO_IDS
+        self._base_ids = NO_IDS
         self._alive = np.empty(0, dtype=np.bool_)
         self._removed = 0
         self._recent = Rows(self._dim)
@@ -141,25 +142,25 @@ class Collection:
             for name in names.tolist():
                 if name in self:
                     raise InvalidArgument(f"id {name} is in the collection already (upsert replaces)")
-            self._change(_NO_IDS, names, rows)
+            self._change(NO_IDS, names, rows)
         return names
 
     def upsert(self, vectors: Vectors, ids: npt.ArrayLike) -> None:
         """Adds vectors under `ids`, in place of what had these ids."""
         rows = self._checked(vectors)
         with self._lock:
-            self._change(_NO_IDS, self._checked_ids(ids, rows), rows)
+            self._change(NO_IDS, self._checked_ids(ids, rows), rows)
 
     def remove(self, ids: npt.ArrayLike) -> int:
         """Removes what has these ids; returns how many there were. Unknown ids are not an error."""
         names = np.unique(id_array(ids, "ids"))
         with self._lock:
-            return self._change(names, _NO_IDS, np.empty((0, self._dim), dtype=np.float32))
+            return self._change(names, NO_IDS, np.empty((0, self._dim), dtype=np.float32))
 
     def clear(self) -> None:
         """Removes everything; ids that were given out are not given out again."""
         with self._lock:
-            self._set_base(None, _NO_IDS)
+            self._set_base(None, NO_IDS)
             self._recent = Rows(self._dim)
 
     def writer(self) -> Writer:
@@ -170,7 +171,7 @@ class Collection:
         """Builds the index anew over everything there is. Happens by itself when it is due."""
         with self._lock:
             if self._removed or len(self._recent):
-                self._rebuild(self._alive, _NO_IDS, np.empty((0, self._dim), dtype=np.float32), _NO_IDS, progress)
+                self._rebuild(self._alive, NO_IDS, np.empty((0, self._dim), dtype=np.float32), NO_IDS, progress)
 
     # Search and files
 
@@ -201,9 +202,9 @@ class Collection:
             parts.append((found, state.recent_ids))
         if not parts:
             # The arguments are checked as ever.
-            _rule(filter, _NO_IDS, None)
+            _rule(filter, NO_IDS, None)
             nobody = build(np.ones((1, self._dim), dtype=np.float32), "flat", metric=self._metric, threads=1, progress=False)
-            parts.append((nobody.search(rows, k, recall=recall, effort=effort, filter=_NO_IDS, **options), np.zeros(1, np.int64)))
+            parts.append((nobody.search(rows, k, recall=recall, effort=effort, filter=NO_IDS, **options), np.zeros(1, np.int64)))
         return merge(parts, 1 if rows.ndim == 1 else len(rows), k, rows.ndim == 1)
 
     def to_index(self) -> Index:
@@ -245,41 +246,14 @@ class Collection:
 
     # Inside, with the lock held
 
-    def _checked(self, vectors: Vectors) -> npt.NDArray[np.float32]:
-        rows = np.atleast_2d(float_rows(vectors, "vectors", True))
-        if rows.shape[1] != self._dim:
-            raise InvalidArgument(f"vectors have {rows.shape[1]} columns, the collection has dimension {self._dim}")
-        bad = np.argwhere(~np.isfinite(rows))
-        if len(bad):
-            row, column = bad[0]
-            raise InvalidArgument(f"vectors row {row} column {column} is {rows[row, column]}, expected a finite number")
-        return rows
-
-    def _checked_ids(self, ids: npt.ArrayLike, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        names = id_array(np.atleast_1d(integers_or_mask(ids, "ids")), "ids")
-        if len(names) != len(rows):
-            raise InvalidArgument(f"{len(names)} ids for {len(rows)} vectors, expected one each")
-        if len(names) and names.min() < 0:
-            raise InvalidArgument(f"id {names.min()} is negative, expected 0 or more")
-        unique, counts = np.unique(names, return_counts=True)
-        if len(unique) != len(names):
-            raise InvalidArgument(f"id {unique[counts > 1][0]} is given twice, expected unique ids")
-        return names
-
     def _row(self, name: int) -> int | None:
         """The row of the base that has this id and is alive."""
-        if not 0 <= name <= _LAST_ID:
+        if not 0 <= name <= LAST_ID:
             return None
         row = int(np.searchsorted(self._base_ids, name))
         if row < len(self._base_ids) and self._base_ids[row] == name and self._alive[row]:
             return row
         return None
-
-    def _free_ids(self, count: int, least: int = 0) -> npt.NDArray[np.int64]:
-        first = max(self._next_id, least)
-        if first + count - 1 > _LAST_ID:
-            raise InvalidArgument(f"no {count} ids are left above {first - 1}, expected ids to be given")
-        return first + np.arange(count, dtype=np.int64) if count else _NO_IDS
 
     def _alive_rows(self, names: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The rows of the base that have one of these ids and are not removed."""

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arrays import id_array
+from ._changing import Changing
 from ._errors import InvalidArgument
 
-if TYPE_CHECKING:
-    from ._collection import Collection
-
-
 class Writer:
-    """Changes to a Collection that take effect together, at `flush` or at the end of the `with` block; an exception there drops
+    """Changes to a Collection or a LiveIndex that take effect together, at `flush` or at the end of the `with` block; an exception there drops
     those that were not flushed. Later changes of an id replace earlier ones."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Changing) -> None:
         self._collection = collection
         self._changes: dict[int, npt.NDArray[np.float32] | None] = {}
         self._next_id = 0
@@ -36,7 +32,7 @@ class Writer:
             for name in names.tolist():
                 pending = self._changes.get(name)
                 if pending is not None or (name not in self._changes and name in target):
-                    raise InvalidArgument(f"id {name} is in the collection already (upsert replaces)")
+                    raise InvalidArgument(f"id {name} is in the {target._noun} already (upsert replaces)")
         self._record(names, rows)
         return names
 
