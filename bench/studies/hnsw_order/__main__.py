@@ -1,4 +1,4 @@
-"""python -m hnsw_order [--data FOLDER] [-o FOLDER] [--sets debian,fashion] [--rows 20000]"""
+"""python -m hnsw_order [--data FOLDER] [-o FOLDER] [--sets debian,fashion] [--rows 15000]"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--sets", default=",".join(LOADERS), help="default: %(default)s")
     parser.add_argument("--graphs", default=";".join(GRAPHS), help="default: %(default)s")
-    parser.add_argument("--rows", type=int, default=10_000, help="of a set, at most; default: %(default)s")
+    parser.add_argument("--rows", type=int, default=15_000, help="of a set, at most; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3, help="of orders by chance; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="builds at a time; default: %(default)s")
     given = parser.parse_args()
@@ -63,8 +63,8 @@ def main() -> None:
         print(f"\r\033[K{name}: {time.perf_counter() - start:.1f} s", flush=True)
     if not results:
         parser.exit(1, "nothing could be measured\n")
-    found = Measurements(facts, results)
     given.output.mkdir(parents=True, exist_ok=True)
+    found = Measurements(facts, results)
     tables.write(given.output, found, missing)
     figure.write(given.output, found)
     print(f"{given.output}: tables.md, results.json, orders.svg, deciles.svg")

@@ -31,7 +31,12 @@ def build_hnswlib(rows: Floats, _: str) -> Search:
 
     def search(queries: Floats, k: int, ef: int) -> Rows:
         index.set_ef(ef)
-        return np.asarray(index.knn_query(queries, k=k, num_threads=1)[0], dtype=np.int64)
+        try:
+            return np.asarray(index.knn_query(queries, k=k, num_threads=1)[0], dtype=np.int64)
+        except RuntimeError:  # a query that reaches fewer than k rows ends the search of all
+            if len(queries) == 1:
+                return np.full((1, k), -1, dtype=np.int64)
+            return np.concatenate([search(query[None], k, ef) for query in queries])
 
     return search
 

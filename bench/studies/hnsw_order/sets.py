@@ -19,7 +19,7 @@ from .lid import Floats
 from .manifolds import Labels
 
 QUERIES = 1000
-DIM = 128  # of the controlled sets
+DIM, MOST = 128, 10_000  # of the controlled sets: dimension and rows
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def fashion(data: Path, rows: int) -> Set:
 
 def controlled(name: str, rows: int) -> Set:
     generator = np.random.default_rng(0)
+    rows = min(rows, MOST)
     count = rows + QUERIES
     if name in ("mixture", "concentric"):
         apart = 1.0 if name == "mixture" else 0.0

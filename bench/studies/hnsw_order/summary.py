@@ -13,6 +13,7 @@ from . import orders
 from .lid import Doubles
 from .measure import EF, Facts, Result
 
+RESAMPLES = 2000
 ORDERS = (orders.RANDOM, orders.ASCENDING, orders.DESCENDING, orders.CATEGORY)
 
 
@@ -40,6 +41,7 @@ class Measurements:
         self.facts = {entry.name: entry for entry in facts}
         self.results = list(results)
         self.graphs = list(dict.fromkeys(result.graph for result in results))
+        self._differences: dict[tuple[str, str, str, int], Interval | None] = {}
 
     def of(self, name: str, graph: str, order: str | None = None) -> list[Result]:
         return [r for r in self.results if (r.set, r.graph) == (name, graph) and order in (None, r.order)]
@@ -49,12 +51,15 @@ class Measurements:
         found = [result.recall[ef] for result in self.of(name, graph, order)]
         return Cell(np.mean(found, axis=0), np.mean(found, axis=1)) if found else None
 
-    def difference(self, name: str, graph: str, one: str, other: str = orders.RANDOM, ef: int = EF) -> Interval | None:
-        """Mean recall in one order less that in the other, in points, with the 95 % interval of a paired bootstrap over queries."""
-        cells = [self.cell(name, graph, order, ef) for order in (one, other)]
-        if cells[0] is None or cells[1] is None:
-            return None
-        return difference([cells[0].queries], [cells[1].queries], [np.ones(len(cells[0].queries))])
+    def difference(self, name: str, graph: str, order: str, ef: int = EF) -> Interval | None:
+        """Mean recall in an order less that in random order, in points, with the 95 % interval of a paired bootstrap over queries."""
+        key = (name, graph, order, ef)
+        if key not in self._differences:
+            one, other = self.cell(name, graph, order, ef), self.cell(name, graph, orders.RANDOM, ef)
+            self._differences[key] = None if one is None or other is None else difference(
+                [one.queries], [other.queries], [np.ones(len(one.queries))], RESAMPLES
+            )
+        return self._differences[key]
 
     def widest(self, name: str, graph: str, ef: int = EF) -> tuple[str, str, float]:
         """The best and the worst order of a graph, by the mean over seeds, and what lies between them, in points."""

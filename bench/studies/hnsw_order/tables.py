@@ -16,6 +16,7 @@ from .graphs import EF_CONSTRUCTION, M
 from .measure import EF, EFS, K, deciles
 from .summary import ORDERS, Cell, Measurements
 
+DIFFERENCES_AT = (EFS[0], EF)
 _PACKAGES = {"vicinal": "vicinal", "hnswlib": "hnswlib", "faiss": "faiss-cpu"}
 
 
@@ -54,11 +55,11 @@ def orders_table(found: Measurements, graph: str, ef: int = EF) -> str:
     return markdown(["set", *ORDERS, "widest"], rows)
 
 
-def differences_table(found: Measurements) -> str:
+def differences_table(found: Measurements, ef: int) -> str:
     rows = []
     for name in found.facts:
         for graph in found.graphs:
-            intervals = [found.difference(name, graph, order) for order in ORDERS[1:]]
+            intervals = [found.difference(name, graph, order, ef) for order in ORDERS[1:]]
             rows.append([name, graph, *("" if interval is None else str(interval) for interval in intervals)])
     return markdown(["set", "graph", *ORDERS[1:]], rows)
 
@@ -118,7 +119,7 @@ def records(found: Measurements) -> dict[str, Any]:
     for name in found.facts:
         for graph in found.graphs:
             for order in ORDERS[1:]:
-                for ef in EFS:
+                for ef in DIFFERENCES_AT:
                     interval = found.difference(name, graph, order, ef=ef)
                     if interval is not None:
                         differences.append({
@@ -147,9 +148,12 @@ def write(folder: Path, found: Measurements, missing: Sequence[str]) -> None:
     for ef in (EFS[0], EFS[-1]):
         for graph in found.graphs:
             parts.append(f"## {graph}, ef={ef}\n\n{orders_table(found, graph, ef)}")
+    for ef in DIFFERENCES_AT:
+        parts.append(
+            f"## Against random order, ef={ef}\n\nPoints of recall, with the 95 % interval of a paired bootstrap over queries.\n\n"
+            + differences_table(found, ef)
+        )
     parts += [
-        "## Against random order\n\nPoints of recall, with the 95 % interval of a paired bootstrap over queries.\n\n"
-        + differences_table(found),
         f"## By decile of the queries' LID\n\nThe first has the lowest.\n\n{deciles_table(found)}",
         f"## Lost rows\n\nPercent of the rows that are not among the {K} that a search for the row itself finds, and in brackets\n"
         f"of the tenth of the rows with the highest LID.\n\n{lost_table(found)}",
