@@ -187,7 +187,7 @@ def test_a_query_that_reaches_too_few_rows_ends_no_search() -> None:
 
 def small_study(seeds: int = 2) -> Any:
     names = [name for name, graph in graphs.GRAPHS.items() if graph.is_installed]
-    facts = [measure.facts_of(sets.controlled(name, 1200)) for name in ("gaussian-10", "mixture")]
+    facts = [measure.facts_of(sets.controlled(name, 800)) for name in ("gaussian-10", "mixture")]
     return summary.Measurements(facts, [result for entry in facts for result in measure.run(entry, names, seeds, 1)])
 
 
@@ -203,7 +203,7 @@ def test_the_study_on_small_sets(small: Any, tmp_path: Path) -> None:
     assert content["parameters"]["m"] == 16 and content["parameters"]["ef"] in content["parameters"]["efs"]
     assert [entry["set"] for entry in content["sets"]] == ["gaussian-10", "mixture"]
     for entry in content["sets"]:
-        assert (entry["rows"], entry["dim"], entry["queries"]) == (1200, 128, 1000)
+        assert (entry["rows"], entry["dim"], entry["queries"]) == (800, 128, 1000)
         assert entry["lid"]["p10"] < entry["lid"]["p50"] < entry["lid"]["p90"]
         assert entry["query_lid_deciles"] == sorted(entry["query_lid_deciles"])
     # Two seeds by chance and two orders by LID; the mixture has categories as well.

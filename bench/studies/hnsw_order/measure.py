@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,6 @@ def _measure(task: tuple[str, str, int, Rows]) -> Result:
     return measure(_shared[0], *task)
 
 
-def deciles(values: Doubles, by: Doubles) -> Doubles:
+def deciles(values: npt.NDArray[Any], by: Doubles) -> Doubles:
     """Mean of the values in each tenth of them, in ascending order of `by`."""
     return np.array([part.mean() for part in np.array_split(values[np.argsort(by, kind="stable")], DECILES)])
