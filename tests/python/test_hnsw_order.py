@@ -97,6 +97,7 @@ def test_a_row_is_no_neighbour_of_its_own_and_copies_do_not_count() -> None:
     rows, distances = lid.nearest(points, points, 5)
     assert np.array_equal(rows[:, 0], np.arange(2000)) and not distances[:, 0].any()
     alone = lid.of_rows(points)
+    assert alone[:1] == lid.of_points(points[1:], points[:1])
     twice = lid.of_rows(np.concatenate([points, points[:1]]))
     assert twice[0] == twice[-1] == pytest.approx(alone[0], rel=0.05)
     assert lid.of_rows(np.ones((300, 4), dtype=np.float32)).tolist() == [0.0] * 300
