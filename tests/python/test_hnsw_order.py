@@ -182,8 +182,14 @@ def test_a_query_that_reaches_too_few_rows_ends_no_search() -> None:
     pytest.importorskip("hnswlib")
     points = manifolds.sphere(12, 3, 8, np.random.default_rng(6))
     search = graphs.GRAPHS["hnswlib"].build(points[:6], "")
-    assert (search(points, 10, 10) == -1).all()
-    assert (np.sort(search(points, 6, 10), axis=1) == np.arange(6)).all()
+    assert (search(points, 10, 10)[0] == -1).all()
+    assert (np.sort(search(points, 6, 10)[0], axis=1) == np.arange(6)).all()
+
+
+def test_rows_of_equal_distance_are_not_told_apart() -> None:
+    found = np.array([[7, 8, 9, 5, 6], [1, 2, 3, 4, 5]])
+    distances = np.array([[1, 2, 2, 3, 4], [1, 2, 3, 4, 4]], dtype=np.float32)
+    assert measure.told_apart(found, distances).tolist() == [[7, -1, -1, 5, -1], [1, 2, 3, -1, -1]]
 
 
 def small_study(seeds: int = 2) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from .lid import Floats, Rows
 
 M, EF_CONSTRUCTION = 16, 128
-Search = Callable[[Floats, int, int], Rows]  # queries, k, ef: row numbers in the order of insertion, -1 is nobody
+# Of queries, k and ef: row numbers in the order of insertion, -1 is nobody, and their distances.
+Search = Callable[[Floats, int, int], tuple[Rows, Floats]]
 
 
 def build_vicinal(rows: Floats, codec: str) -> Search:
@@ -19,7 +20,12 @@ def build_vicinal(rows: Floats, codec: str) -> Search:
 
     spec = f"{codec} | hnsw(m={M}, ef_construction={EF_CONSTRUCTION})"
     index = vicinal.build(rows, spec, metric="l2", threads=1, calibrate=False, progress=False)
-    return lambda queries, k, ef: index.search(queries, k, effort=ef, threads=1).ids
+
+    def search(queries: Floats, k: int, ef: int) -> tuple[Rows, Floats]:
+        hits = index.search(queries, k, effort=ef, threads=1)
+        return hits.ids, hits.distances
+
+    return search
 
 
 def build_hnswlib(rows: Floats, _: str) -> Search:
@@ -29,14 +35,16 @@ def build_hnswlib(rows: Floats, _: str) -> Search:
     index.init_index(max_elements=len(rows), M=M, ef_construction=EF_CONSTRUCTION, random_seed=100)
     index.add_items(rows, num_threads=1)
 
-    def search(queries: Floats, k: int, ef: int) -> Rows:
+    def search(queries: Floats, k: int, ef: int) -> tuple[Rows, Floats]:
         index.set_ef(ef)
         try:
-            return np.asarray(index.knn_query(queries, k=k, num_threads=1)[0], dtype=np.int64)
+            found, distances = index.knn_query(queries, k=k, num_threads=1)
+            return found.astype(np.int64), distances
         except RuntimeError:  # a query that reaches fewer than k rows ends the search of all
             if len(queries) == 1:
-                return np.full((1, k), -1, dtype=np.int64)
-            return np.concatenate([search(query[None], k, ef) for query in queries])
+                return np.full((1, k), -1, dtype=np.int64), np.full((1, k), np.inf, dtype=np.float32)
+            parts = [search(query[None], k, ef) for query in queries]
+            return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
     return search
 
@@ -52,9 +60,10 @@ def build_faiss(rows: Floats, adding: str) -> Search:
     for first in range(0, len(rows), step):
         index.add(rows[first : first + step])
 
-    def search(queries: Floats, k: int, ef: int) -> Rows:
+    def search(queries: Floats, k: int, ef: int) -> tuple[Rows, Floats]:
         index.hnsw.efSearch = ef
-        return np.asarray(index.search(queries, k)[1], dtype=np.int64)
+        distances, found = index.search(queries, k)
+        return np.asarray(found, dtype=np.int64), np.asarray(distances)
 
     return search
 

@@ -39,7 +39,7 @@ class Facts:
 @dataclass(frozen=True)
 class Result:
     """One graph, built from one order. recall: by ef, of each query. lost: of each row of the base, whether it is not among the K
-    that a search for it finds at EF. answers: a digest of all rows and their ranks that all searches found, numbered as in the set."""
+    that a search for it finds at EF. answers: a digest of what all searches found (`told_apart`), rows numbered as in the set."""
 
     set: str
     graph: str
@@ -60,6 +60,16 @@ def recall_of(base: Floats, queries: Floats, found: Rows, furthest: Doubles) -> 
     return np.asarray((lid.distances_to(base, queries, found) <= furthest[:, None] * (1 + 1e-6)).mean(axis=1))
 
 
+def told_apart(found: Rows, distances: Floats) -> Rows:
+    """The rows found, -1 for those of which another has the same distance in float32: the row number decides there, and with another
+    order rows have other numbers. Beyond the last there may be another."""
+    tied = distances == distances[:, -1:]
+    equal = distances[:, :-1] == distances[:, 1:]
+    tied[:, :-1] |= equal
+    tied[:, 1:] |= equal
+    return np.where(tied, -1, found)
+
+
 def measure(facts: Facts, graph: str, order: str, seed: int, rows: Rows) -> Result:
     base, queries = facts.given.base, facts.given.queries
     made = GRAPHS[graph]
@@ -67,9 +77,10 @@ def measure(facts: Facts, graph: str, order: str, seed: int, rows: Rows) -> Resu
     digest = hashlib.sha256()
 
     def ask(points: Floats, ef: int) -> Rows:
-        places = np.asarray(search(points, K, ef))
+        places, distances = search(points, K, ef)
         found = np.where(places >= 0, rows[places], -1)
-        digest.update(np.ascontiguousarray(found, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(distances, dtype="<f4").tobytes())
+        digest.update(np.ascontiguousarray(told_apart(found, distances), dtype="<i8").tobytes())
         return found
 
     recall = {ef: recall_of(base, queries, ask(queries, ef), facts.furthest) for ef in EFS}

@@ -49,7 +49,8 @@ class Measurements:
     def cell(self, name: str, graph: str, order: str, ef: int = EF) -> Cell | None:
         """None where it was not measured."""
         found = [result.recall[ef] for result in self.of(name, graph, order)]
-        return Cell(np.mean(found, axis=0), np.mean(found, axis=1)) if found else None
+        # Rounded, so that equal recalls are equal whatever the number of seeds.
+        return Cell(np.round(np.mean(found, axis=0), 12), np.mean(found, axis=1)) if found else None
 
     def difference(self, name: str, graph: str, order: str, ef: int = EF) -> Interval | None:
         """Mean recall in an order less that in random order, in points, with the 95 % interval of a paired bootstrap over queries."""

@@ -50,7 +50,7 @@ def orders_table(found: Measurements, graph: str, ef: int = EF) -> str:
     for name in found.facts:
         best, worst, points = found.widest(name, graph, ef)
         cells = [_cell_text(found.cell(name, graph, order, ef)) for order in ORDERS]
-        said = f"{points:.2f}, {best} over {worst}" if points > 0 else "0"
+        said = f"{points:.2f}, {best} over {worst}" if points >= 0.005 else "0"
         rows.append([name, *cells, said])
     return markdown(["set", *ORDERS, "widest"], rows)
 
@@ -157,7 +157,8 @@ def write(folder: Path, found: Measurements, missing: Sequence[str]) -> None:
         f"## By decile of the queries' LID\n\nThe first has the lowest.\n\n{deciles_table(found)}",
         f"## Lost rows\n\nPercent of the rows that are not among the {K} that a search for the row itself finds, and in brackets\n"
         f"of the tenth of the rows with the highest LID.\n\n{lost_table(found)}",
-        "## Different answers\n\nOf how many builds, how many differ in any row or rank of any search at any ef.\n\n"
+        "## Different answers\n\nOf how many builds, how many differ in a bit of a distance or in a row that any search found at any ef, but for rows of\n"
+        "equal distance, where row numbers decide.\n\n"
         + answers_table(found),
     ]
     if missing:
