@@ -50,7 +50,7 @@ class Measurements:
         """None where it was not measured."""
         found = [result.recall[ef] for result in self.of(name, graph, order)]
         # Rounded, so that equal recalls are equal whatever the number of seeds.
-        return Cell(np.round(np.mean(found, axis=0), 12), np.mean(found, axis=1)) if found else None
+        return Cell(np.asarray(np.mean(found, axis=0)).round(12), np.asarray(np.mean(found, axis=1))) if found else None
 
     def difference(self, name: str, graph: str, order: str, ef: int = EF) -> Interval | None:
         """Mean recall in an order less that in random order, in points, with the 95 % interval of a paired bootstrap over queries."""
