@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build python python-test python-lock test demo demo-compress bench format format-check tidy install clean docs-check \
-  sanitize bench-graph study-rag-storage
+  sanitize bench-graph study-rag-storage study-hnsw-order
 .NOTPARALLEL:
 
 JOBS ?= $(shell nproc)
@@ -96,6 +96,9 @@ bench-graph: python ## graph indexes beside hnswlib, FAISS and SymphonyQG (bench
 
 study-rag-storage: python ## quality against storage of embeddings (bench/studies/rag_storage); VICINAL_DATA=folder
 	@PYTHONPATH=bench/studies $(venv)/python -m rag_storage
+
+study-hnsw-order: python ## recall of graphs by order of insertion and intrinsic dimension (bench/studies/hnsw_order); VICINAL_DATA=folder
+	@PYTHONPATH=bench/studies $(venv)/python -m hnsw_order
 
 format: ## clang-format over all C++ sources
 	@clang-format -i $(sources)
