@@ -29,7 +29,7 @@ constexpr double entry = 5000;             // from the root to where a walk begi
 constexpr double bit_test = 0.7;
 constexpr double bitmap_test = 2;
 constexpr double id_set_test = 40;
-constexpr double predicate_test = 5;
+constexpr double predicate_test = 4;
 constexpr double bit_made = 2;         // of an item of a bitmap or id set that passes
 constexpr double word_made = 0.02;     // of an item that does not
 constexpr double tests_of_link = 0.2;  // of a walk over all
@@ -50,6 +50,7 @@ double test_cost(const PassingSlots& passing) {
 
 // What a bit a slot costs to work out, and the list of them.
 double cost_of_bits(const PassingSlots& passing) {
+  if (passing.has_bits()) return word_made * static_cast<double>(passing.size()) + passing.count();
   if (passing.kind() == PassingSlots::Kind::predicate)
     return predicate_test * static_cast<double>(passing.size());
   return bit_made * passing.count() + word_made * static_cast<double>(passing.size());
@@ -61,6 +62,7 @@ struct Walk {
   bool bits = false;
 };
 Walk with_tests(double walk, double tests, const PassingSlots& passing, double queries) {
+  if (passing.has_bits()) return {walk, false};
   const double by_bits = cost_of_bits(passing) / queries;
   const double directly = tests * std::max(0.0, test_cost(passing) - bit_test);
   return {walk + std::min(by_bits, directly), by_bits < directly};
@@ -107,10 +109,7 @@ FilterPlan plan_filter(const PassingSlots& passing, const GraphShape& shape, con
                     : between.cost < all.cost                ? FilterStrategy::two_hop
                                                              : FilterStrategy::post_filter;
   }
-  if (plan.strategy == FilterStrategy::scan) {
-    plan.bits = passing.kind() == PassingSlots::Kind::predicate && queries > 1;
-    return plan;
-  }
+  if (plan.strategy == FilterStrategy::scan) return plan;
   const bool two_hop = plan.strategy == FilterStrategy::two_hop;
   const Walk& walk = two_hop ? between : all;
   plan.width = two_hop ? wider : wide;

@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::uint32_t nobody = 0xFFFF'FFFF;
 constexpr std::size_t scan_block = 256;
+constexpr std::size_t rows_asked_about =
+    1000;  // by a query whose filter is a predicate, or more: many queries had better ask about all, once
 constexpr std::size_t starts = 2;  // nodes that a walk with a filter begins at, of those that enter() finds
 
 // Of searches over rows of neighbours.
@@ -82,6 +84,8 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
   Call call{queries, absent_slots, out, control, passing, {}, {}};
   call.ef = ef;
   if (call.filtered()) {
+    if (passing.kind() == PassingSlots::Kind::predicate && queries.size() * rows_asked_about >= size())
+      passing.make_bits(control);
     call.plan = plan_filter(passing,
                             {.degree = state.graph.level(0).degree,
                              .links = state.mean_links(),

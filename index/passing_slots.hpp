@@ -30,7 +30,8 @@ class PassingSlots {
   [[nodiscard]] double count() const { return count_; }  ///< that pass; of a predicate, an estimate
   [[nodiscard]] double share() const { return count_ / static_cast<double>(row_of_slot_.size()); }
   /// Whether count() is exact.
-  [[nodiscard]] bool is_counted() const { return kind_ != Kind::predicate || !bits_.empty(); }
+  [[nodiscard]] bool is_counted() const { return kind_ != Kind::predicate || has_bits(); }
+  [[nodiscard]] bool has_bits() const { return !bits_.empty(); }
 
   /// Works out a bit a slot, which makes a test as cheap as can be. Before the queries are divided among threads. A predicate is asked about all
   /// rows, by the threads of `control`; when control says stop, that ends, and what was not asked about fails.
