@@ -198,6 +198,11 @@ void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const 
       found.push_back({pool.distance(i), state.row_of_slot[pool.slot(i)]});
     }
   }
+  // A filter never leaks: what is returned is checked against it itself.
+  const auto verify = [&] {
+    if (call.filtered()) std::erase_if(found, [&](const Ranked& r) { return !call.control.filter(r.id); });
+  };
+  verify();
   // Estimates of values near the end of floats' range may lead nowhere.
   const std::size_t present = size() - (scratch.absent == nobody ? 0 : 1);
   const bool incomplete = lane.work.stop == StopReason::complete && (fused || call.filtered()) &&
@@ -205,6 +210,7 @@ void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const 
   if (call.scans() || incomplete) {
     found.clear();
     scan_passing(scorer(scratch), scratch, call, lane.work);
+    verify();
   }
   write_ranked(found, call.out, lane.query);
   SearchStats own;

@@ -23,6 +23,8 @@ struct Passing {
   std::vector<Id> ids;
   std::vector<std::uint64_t> words;
   std::vector<bool> flags;
+  mutable std::map<std::size_t, std::vector<std::vector<Id>>>
+      nearest;  // by k: of each query, once they were looked for
 
   Passing(std::size_t size, const std::function<bool(std::size_t)>& passes)
       : words((size + 63) / 64), flags(size) {
@@ -73,6 +75,14 @@ struct Sample {
   // Nothing fails, nothing is missing that must be there, distances are exact and in order. The share of the nearest that was found.
   [[nodiscard]] double checked_recall(const Neighbors& found, const Passing& passing) const {
     const std::size_t expected = std::min(found.k(), passing.ids.size());
+    std::vector<std::vector<Id>>& nearest = passing.nearest[found.k()];
+    for (std::size_t q = nearest.size(); q < queries.count; ++q) {
+      nearest.emplace_back();
+      for (const auto& [distance, id] :
+           exact_neighbors(base, queries[q], Metric::l2, found.k(), [&](Id i) { return passing(i); })) {
+        nearest.back().push_back(id);
+      }
+    }
     std::size_t hits = 0;
     for (std::size_t q = 0; q < queries.count; ++q) {
       EXPECT_EQ(found.counts()[q], expected);
