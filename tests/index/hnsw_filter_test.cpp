@@ -95,10 +95,7 @@ struct Sample {
         EXPECT_NEAR(found.distances()[q][i], exact, 1e-4 * exact);
         EXPECT_TRUE(i == 0 || found.distances()[q][i - 1] <= found.distances()[q][i]);
       }
-      for (const auto& [distance, id] :
-           exact_neighbors(base, queries[q], Metric::l2, found.k(), [&](Id i) { return passing(i); })) {
-        hits += seen.count(id);
-      }
+      for (const Id id : nearest[q]) hits += seen.count(id);
     }
     return passing.ids.empty() ? 1.0
                                : static_cast<double>(hits) / static_cast<double>(expected * queries.count);
