@@ -22,27 +22,27 @@ struct Hnsw::State {
 
   // The inverse of row_of_slot, made when first asked for: searches with a filter of ids need it, others do not.
   [[nodiscard]] std::span<const std::uint32_t> slot_of_row() const {
-    std::call_once(inverted, [this] { slots = slots_of_rows(row_of_slot.span()); });
-    return slots.span();
+    std::call_once(inverted_, [this] { slots_ = slots_of_rows(row_of_slot.span()); });
+    return slots_.span();
   }
   // Links of a node on level 0, in the mean of a sample that is large enough to plan with.
   [[nodiscard]] double mean_links() const {
-    std::call_once(counted, [this] {
+    std::call_once(counted_, [this] {
       constexpr std::size_t most = 256;
       const Graph::Level& level = graph.level(0);
       const std::size_t nodes = std::min(level.size, most);
       std::size_t count = 0;
       for (std::size_t i = 0; i < nodes; ++i) count += level.count(i * level.size / nodes);
-      links = static_cast<double>(count) / static_cast<double>(nodes);
+      links_ = static_cast<double>(count) / static_cast<double>(nodes);
     });
-    return links;
+    return links_;
   }
 
  private:
-  mutable std::once_flag inverted;
-  mutable Array<std::uint32_t> slots;
-  mutable std::once_flag counted;
-  mutable double links = 0;
+  mutable std::once_flag inverted_;
+  mutable Array<std::uint32_t> slots_;
+  mutable std::once_flag counted_;
+  mutable double links_ = 0;
 };
 
 }  // namespace vicinal
