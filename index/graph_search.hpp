@@ -53,7 +53,8 @@ struct SearchScratch {
   CandidatePool pool;
   Frontier frontier;
   SlotSet met;
-  std::vector<std::uint32_t> block;  // slots about to be scored
+  std::vector<std::uint32_t> block;    // slots about to be scored
+  std::vector<std::uint32_t> between;  // of a hop, neighbours that a filter refuses
   std::vector<float> distances;
   std::vector<Ranked> found;
   FusedQuery fused;
@@ -102,6 +103,7 @@ inline constexpr std::uint64_t hops_between_polls = 32;
 struct WalkWork {
   std::uint64_t distances = 0;
   std::uint64_t hops = 0;
+  std::uint64_t lists = 0;  // read beside those of hops
   StopReason stop = StopReason::complete;
 };
 

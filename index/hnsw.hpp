@@ -11,6 +11,7 @@
 namespace vicinal {
 
 class LineQueue;
+class PassingSlots;
 struct Scorer;
 struct SearchScratch;
 struct WalkWork;
@@ -19,6 +20,14 @@ struct WalkWork;
 enum class GraphLayout : std::uint8_t {
   plain,  ///< links, and codes apart: small, and as good for queries unlike the data
   fused,  ///< links and one-bit codes of the neighbours in one row a node: fast, and several times as large; m is a multiple of 8
+};
+
+/// How a search with a filter is answered. All find min(k, matches) items and nothing that fails.
+enum class FilterStrategy : std::uint8_t {
+  automatic,  ///< what a model of costs says is the fastest (docs/architecture.md)
+  scan,       ///< every row that passes is scored
+  two_hop,    ///< a walk over what passes alone, where links of links count as links if what is between fails
+  post_filter,  ///< a walk over all, of which only what passes is kept
 };
 
 /// Malkov & Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
@@ -49,6 +58,7 @@ class Hnsw {
     /// Fused layout: ends when the estimates of what is left say that little will be found, by a margin that grows with ef, or after
     /// 2 ef hops; otherwise after ef hops.
     bool adaptive = true;
+    FilterStrategy filter_strategy = FilterStrategy::automatic;  ///< without a filter it means nothing
 
     static Params from_effort(std::size_t effort) { return {.ef = effort}; }
     void validate() const;
@@ -86,12 +96,6 @@ class Hnsw {
 
  private:
   struct State;
-  // How a filtered search is answered.
-  struct FilterPlan {
-    bool scan = false;     // score every row that passes
-    double passing = 1.0;  // share of rows that pass, known or estimated
-  };
-  [[nodiscard]] FilterPlan plan_filter(const Filter& filter, std::size_t width) const;
   struct Call;
   struct Lane;
   void search_some(const Call& call, std::size_t begin, std::size_t end, SearchStats& work) const;
@@ -99,8 +103,8 @@ class Hnsw {
   void finish_query(const Call& call, Lane& lane, SearchStats& stats) const;
   [[nodiscard]] Scorer scorer(const SearchScratch& scratch) const;
   void enter(const Scorer& score, SearchScratch& scratch, std::size_t width, WalkWork& work) const;
-  void scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k, const SearchControl& control,
-                    WalkWork& work) const;
+  void walk_filtered(const Call& call, const Scorer& score, Lane& lane) const;
+  void scan_passing(const Scorer& score, SearchScratch& scratch, const Call& call, WalkWork& work) const;
 
   std::shared_ptr<const State> state_;
 };

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -9,7 +8,8 @@
 #include <vector>
 
 #include "vicinal/core/prefetch.hpp"
-#include "vicinal/core/random.hpp"
+#include "vicinal/index/filter_plan.hpp"
+#include "vicinal/index/filtered_walk.hpp"
 #include "vicinal/index/hnsw_state.hpp"
 #include "vicinal/index/ranking.hpp"
 #include "vicinal/index/row_walk.hpp"
@@ -20,53 +20,17 @@ namespace {
 
 constexpr std::uint32_t nobody = 0xFFFF'FFFF;
 constexpr std::size_t scan_block = 256;
-constexpr double distances_per_hop =
-    16;  // fresh neighbours a hop scores, in the mean; sizes the choice of strategy only
-constexpr std::size_t selectivity_probes = 512;
+constexpr std::size_t rows_asked_about =
+    1000;  // by a query whose filter is a predicate, or more: many queries had better ask about all, once
+constexpr std::size_t starts = 2;  // nodes that a walk with a filter begins at, of those that enter() finds
 
 // Of searches over rows of neighbours.
 constexpr std::size_t queries_a_task = 64;  // at most
-constexpr double pool_share = 2.0;          // of ef, the pool of an adaptive search
+constexpr std::size_t pool_share = 2;       // of ef, the hops of an adaptive search
 // Deviations of the estimates by which the nearest of what is left must be behind the k-th found.
 double margin_of(double ef) { return std::max(0.0, std::log2(ef / 16)); }
 
-// Rows a bitmap lets pass.
-std::size_t count_passing(const Filter::Bitmap& bitmap, std::size_t size) {
-  std::size_t count = 0;
-  const std::size_t words = std::min(bitmap.words.size(), (size + 63) / 64);
-  for (std::size_t w = 0; w < words; ++w) {
-    std::uint64_t word = bitmap.words[w];
-    if (w == size / 64) word &= (std::uint64_t{1} << size % 64) - 1;
-    count += static_cast<std::size_t>(std::popcount(word));
-  }
-  return count;
-}
-
-double share_passing(const Filter& filter, std::size_t size) {
-  if (const auto* bitmap = filter.as_bitmap())
-    return static_cast<double>(count_passing(*bitmap, size)) / static_cast<double>(size);
-  if (const auto* set = filter.as_id_set()) {
-    const auto [first, last] =
-        std::pair(std::lower_bound(set->ids.begin(), set->ids.end(), Id{0}),
-                  std::lower_bound(set->ids.begin(), set->ids.end(), static_cast<Id>(size)));
-    return static_cast<double>(last - first) / static_cast<double>(size);
-  }
-  RandomStream random(0, 0);
-  std::size_t passed = 0;
-  for (std::size_t i = 0; i < selectivity_probes; ++i)
-    passed += filter(static_cast<Id>(random.next_below(size))) ? 1 : 0;
-  return static_cast<double>(passed) / static_cast<double>(selectivity_probes);
-}
-
 }  // namespace
-
-// Walking finds a passing row every 1 / passing candidates, so the pool must be that much wider; scanning costs every passing row.
-Hnsw::FilterPlan Hnsw::plan_filter(const Filter& filter, std::size_t width) const {
-  if (filter.passes_all()) return {};
-  const double passing = share_passing(filter, size());
-  const double walk = distances_per_hop * static_cast<double>(width) / std::max(passing, 1e-9);
-  return {passing * static_cast<double>(size()) <= walk, passing};
-}
 
 void Hnsw::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                   const SearchControl& control) const {
@@ -79,11 +43,16 @@ struct Hnsw::Call {
   std::span<const std::uint32_t> absent_slots;  // empty, or one a query
   const NeighborsView& out;
   const SearchControl& control;
+  const PassingSlots& passing;
   FilterPlan plan;
-  double width = 0;  // of the pool, or the hops of a RowWalk
-  float margin = 0;  // of RowWalk
+  std::span<const std::uint32_t> seeds;  // of a walk in two hops
+  std::size_t ef = 0;
+  std::uint64_t hops = 0;  // of RowWalk, at most
+  float margin = 0;        // of RowWalk
 
   [[nodiscard]] std::size_t k() const { return out.k(); }
+  [[nodiscard]] bool filtered() const { return passing.kind() != PassingSlots::Kind::all; }
+  [[nodiscard]] bool scans() const { return plan.strategy == FilterStrategy::scan; }
 };
 
 // A query under way.
@@ -92,6 +61,7 @@ struct Hnsw::Lane {
   std::size_t query = 0;
   WalkWork work;
   std::optional<RowWalk> walk;  // of fused rows
+  bool whole = true;            // a walk came to its end
 
   // Does some of what is left of the search; false when that is nothing.
   bool step() {
@@ -107,22 +77,32 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
   const std::size_t ef = std::min(std::max(params.ef, out.k()), size());
   std::vector<std::uint32_t> absent_slots(absent.size());
   if (!absent.empty()) {
-    std::vector<std::uint32_t> slot_of_row(size());
-    for (std::uint32_t slot = 0; slot < size(); ++slot) slot_of_row[state.row_of_slot[slot]] = slot;
+    const std::span<const std::uint32_t> slot_of_row = state.slot_of_row();
     for (std::size_t i = 0; i < absent.size(); ++i) absent_slots[i] = slot_of_row[absent[i]];
   }
-  Call call{queries, absent_slots, out, control, plan_filter(control.filter, ef)};
+  PassingSlots passing(control.filter, state.row_of_slot.span(), [&state] { return state.slot_of_row(); });
+  Call call{queries, absent_slots, out, control, passing, {}, {}};
+  call.ef = ef;
+  if (call.filtered()) {
+    if (passing.kind() == PassingSlots::Kind::predicate && queries.size() * rows_asked_about >= size())
+      passing.make_bits(control);
+    call.plan = plan_filter(passing,
+                            {.degree = state.graph.level(0).degree,
+                             .links = state.mean_links(),
+                             .record_bytes = state.codes.bytes_per_vector(),
+                             .fused = !state.rows.empty()},
+                            {out.k(), ef, queries.size(), params.filter_strategy});
+    if (call.plan.bits) passing.make_bits(control);
+    if (call.plan.strategy == FilterStrategy::two_hop) call.seeds = passing.seeds();
+  }
   const bool adaptive = !state.rows.empty() && params.adaptive;
-  // The pool is widened so that it holds about as many rows that pass as it would of all.
-  const double width =
-      static_cast<double>(ef) * (adaptive ? pool_share : 1.0) / std::max(call.plan.passing, 1e-9);
-  call.width = std::min(static_cast<double>(size()), std::ceil(width));
+  call.hops = std::min(size(), adaptive ? pool_share * ef : ef);
   call.margin = adaptive ? static_cast<float>(margin_of(static_cast<double>(ef)))
                          : std::numeric_limits<float>::infinity();
   // Every thread has a like share of a small batch.
   const std::size_t share =
       (queries.size() + control.executor.concurrency() - 1) / control.executor.concurrency();
-  const bool walks_rows = !state.rows.empty() && !call.plan.scan;
+  const bool walks_rows = !state.rows.empty() && call.plan.strategy == FilterStrategy::post_filter;
   const std::size_t a_task = !walks_rows ? 1 : std::clamp<std::size_t>(share, 1, queries_a_task);
   std::mutex stats_mutex;
   control.executor.for_each((queries.size() + a_task - 1) / a_task, [&](std::size_t task, std::size_t) {
@@ -133,9 +113,7 @@ void Hnsw::search_without(const VectorBatch& queries, std::span<const std::uint3
     control.stats->add_work(work);
   });
   if (control.stats == nullptr) return;
-  const char* const layout = state.rows.empty() ? "" : "fused, ";
-  control.stats->strategy =
-      call.plan.scan ? "hnsw(scan of what passes)" : "hnsw(" + (layout + ("ef=" + std::to_string(ef))) + ")";
+  control.stats->strategy = describe(call.filtered() ? &call.plan : nullptr, !state.rows.empty(), ef);
 }
 
 // Queries `begin` to `end`, some of them in turns.
@@ -169,20 +147,23 @@ void Hnsw::begin_query(const Call& call, std::size_t query, LineQueue* queue, La
   lane.query = query;
   lane.work = {};
   lane.walk.reset();
+  lane.whole = true;
   scratch.absent = call.absent_slots.empty() ? nobody : call.absent_slots[query];
   const std::span<const float> vector = call.queries.rows[query];
   state.codes.codec().prepare_query(vector, scratch.query);
-  const std::size_t places = std::max(state.graph.level(0).degree, scan_block);
+  const std::size_t places = std::max(call.plan.two_hop_cap + 2 * state.graph.level(0).degree, scan_block);
   if (scratch.block.size() < places) {
     scratch.block.resize(places);
     scratch.distances.resize(places);
   }
-  if (call.plan.scan) return;
+  if (call.scans()) return;
   const Scorer score = scorer(scratch);
-  enter(score, scratch, static_cast<std::size_t>(call.width), lane.work);
-  if (state.rows.empty()) {
+  const bool walks_rows = !state.rows.empty() && call.plan.strategy == FilterStrategy::post_filter;
+  enter(score, scratch, call.filtered() ? starts : walks_rows ? call.hops : call.ef, lane.work);
+  if (!walks_rows) {
     scratch.visited.reset(size());
     if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
+    if (call.filtered()) return walk_filtered(call, score, lane);
     for (std::size_t i = 0; i < scratch.pool.size(); ++i) scratch.visited.insert(scratch.pool.slot(i));
     best_first(state.graph.level(0), score, scratch, {call.control.max_distances, &call.control}, lane.work);
     return;
@@ -190,8 +171,12 @@ void Hnsw::begin_query(const Call& call, std::size_t query, LineQueue* queue, La
   state.rows.prepare_query(vector, scratch.fused);
   scratch.top.reset(call.k());
   lane.walk.emplace(state.rows, state.row_of_slot.span(), score, scratch,
-                    RowWalk::Limits{static_cast<std::uint64_t>(call.width), call.margin, queue}, call.control,
-                    lane.work);
+                    RowWalk::Limits{.hops = call.hops,
+                                    .margin = call.margin,
+                                    .queue = queue,
+                                    .passing = call.filtered() ? &call.passing : nullptr,
+                                    .most_hops = call.plan.most_work},
+                    call.control, lane.work);
 }
 
 void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const {
@@ -205,21 +190,27 @@ void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const 
     lane.work = lane.walk->work();
     const std::span<Ranked> nearest = scratch.top.found();
     found.assign(nearest.begin(), nearest.end());
-  } else if (!call.plan.scan) {
+    lane.whole = !lane.walk->gave_up();
+  } else if (!call.scans()) {
     const CandidatePool& pool = scratch.pool;
     for (std::size_t i = 0; i < pool.size(); ++i) {
       if (found.size() >= k && pool.distance(i) > found.back().distance) break;
-      const Id row = state.row_of_slot[pool.slot(i)];
-      if (call.control.filter(row)) found.push_back({pool.distance(i), row});
+      found.push_back({pool.distance(i), state.row_of_slot[pool.slot(i)]});
     }
   }
+  // A filter never leaks: what is returned is checked against it itself.
+  const auto verify = [&] {
+    if (call.filtered()) std::erase_if(found, [&](const Ranked& r) { return !call.control.filter(r.id); });
+  };
+  verify();
   // Estimates of values near the end of floats' range may lead nowhere.
   const std::size_t present = size() - (scratch.absent == nobody ? 0 : 1);
-  const bool incomplete = found.size() < std::min(k, present) && lane.work.stop == StopReason::complete &&
-                          (fused || !call.control.filter.passes_all());
-  if (call.plan.scan || incomplete) {
+  const bool incomplete = lane.work.stop == StopReason::complete && (fused || call.filtered()) &&
+                          (!lane.whole || found.size() < std::min(k, present));
+  if (call.scans() || incomplete) {
     found.clear();
-    scan_passing(scorer(scratch), scratch, k, call.control, lane.work);
+    scan_passing(scorer(scratch), scratch, call, lane.work);
+    verify();
   }
   write_ranked(found, call.out, lane.query);
   SearchStats own;
@@ -229,7 +220,8 @@ void Hnsw::finish_query(const Call& call, Lane& lane, SearchStats& stats) const 
   own.stop = lane.work.stop;
   const std::size_t row_bytes =
       fused ? state.rows.row_bytes() : state.graph.level(0).degree * sizeof(std::uint32_t);
-  own.bytes = own.distances * state.codes.bytes_per_vector() + own.hops * row_bytes;
+  own.bytes = own.distances * state.codes.bytes_per_vector() + own.hops * row_bytes +
+              lane.work.lists * state.graph.level(0).degree * sizeof(std::uint32_t);
   stats.add_work(own);
 }
 
@@ -253,32 +245,43 @@ void Hnsw::enter(const Scorer& score, SearchScratch& scratch, std::size_t width,
   if (entry != root) scratch.pool.insert(distance, entry);
 }
 
+// Leaves in the pool what passes and is near; lane.whole says whether that is to be believed.
+void Hnsw::walk_filtered(const Call& call, const Scorer& score, Lane& lane) const {
+  SearchScratch& scratch = **lane.scratch;
+  const Graph::Level& level = state_->graph.level(0);
+  const FilteredWalkLimits limits{call.plan.most_work, call.plan.two_hop_cap};
+  if (call.plan.strategy == FilterStrategy::post_filter) {
+    lane.whole = post_filter_walk(level, score, call.passing, call.plan.width, limits, call.control, scratch,
+                                  lane.work);
+    return;
+  }
+  lane.whole = two_hop_walk(level, score, call.passing, call.seeds, call.plan.width, limits, call.control,
+                            scratch, lane.work);
+  const auto most = call.passing.is_counted() ? static_cast<std::size_t>(call.passing.count()) : size();
+  // What passes need not hang together: a pool that was not filled may have missed another part.
+  if (scratch.pool.size() < std::min(call.plan.width, most)) lane.whole = false;
+}
+
 // Exact over the rows that pass.
-void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, std::size_t k,
-                        const SearchControl& control, WalkWork& work) const {
+void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, const Call& call, WalkWork& work) const {
+  const SearchControl& control = call.control;
   TopK& top = scratch.top;
-  top.reset(k);
-  std::size_t count = 0;
-  const auto flush = [&] {
-    score(scratch.block.data(), count, scratch.distances.data());
-    work.distances += count;
-    for (std::size_t i = 0; i < count; ++i) {
-      if (scratch.distances[i] <= top.worst())
-        top.add(scratch.distances[i], state_->row_of_slot[scratch.block[i]]);
-    }
-    count = 0;
-  };
-  for (std::uint32_t slot = 0; slot < size(); ++slot) {
-    const std::uint32_t row = state_->row_of_slot[slot];
-    if (slot == scratch.absent || !control.filter(row)) continue;
-    scratch.block[count++] = slot;
-    if (count < scan_block) continue;
-    flush();
+  top.reset(call.k());
+  const std::span<const std::uint32_t> slots = call.passing.list(control);
+  float* const distances = scratch.distances.data();
+  for (std::size_t begin = 0; begin < slots.size(); begin += scan_block) {
     if (work.distances >= control.max_distances) work.stop = StopReason::budget;
     if (control.must_stop()) work.stop = control.stop_reason();
     if (work.stop != StopReason::complete) break;
+    const std::size_t count = std::min(scan_block, slots.size() - begin);
+    score(slots.data() + begin, count, distances);
+    work.distances += count;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (distances[i] <= top.worst() && slots[begin + i] != scratch.absent)
+        top.add(distances[i], state_->row_of_slot[slots[begin + i]]);
+    }
   }
-  if (work.stop == StopReason::complete) flush();
+  if (control.must_stop() && work.stop == StopReason::complete) work.stop = control.stop_reason();
   const std::span<Ranked> nearest = top.found();
   scratch.found.assign(nearest.begin(), nearest.end());
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -150,6 +151,55 @@ std::vector<Id> rows_of(std::span<const Id> wanted, std::span<const Id> ids) {
   return rows;
 }
 
+// A filter by id in terms of rows, and what it is made of.
+class RowFilter {
+ public:
+  RowFilter(const Filter& filter, std::span<const Id> ids, std::size_t queries) {
+    if (const Filter::IdSet* set = filter.as_id_set()) {
+      rows_ = rows_of(set->ids, ids);
+      by_row = Filter::id_set(rows_);
+    } else if (const Filter::Bitmap* bitmap = filter.as_bitmap()) {
+      take(filter, *bitmap, ids, queries);
+    } else if (!filter.passes_all()) {
+      by_row = translating(filter, ids);
+    }
+  }
+  Filter by_row;
+
+ private:
+  static Filter translating(const Filter& filter, std::span<const Id> ids) {
+    return Filter::predicate([&filter, ids](Id row) { return filter(ids[static_cast<std::size_t>(row)]); });
+  }
+  // Few ids are looked up. Of many, all rows are looked at, if there are queries enough to pay for that.
+  void take(const Filter& filter, const Filter::Bitmap& bitmap, std::span<const Id> ids,
+            std::size_t queries) {
+    constexpr std::size_t look_up_cost = 16;  // of an id, in rows that are looked at
+    constexpr std::size_t rows_a_query = 4096;
+    std::size_t count = 0;
+    for (const std::uint64_t word : bitmap.words) count += static_cast<std::size_t>(std::popcount(word));
+    if (count < ids.size() / look_up_cost) {
+      std::vector<Id> set;
+      set.reserve(count);
+      for (std::size_t w = 0; w < bitmap.words.size(); ++w) {
+        for (std::uint64_t word = bitmap.words[w]; word != 0; word &= word - 1)
+          set.push_back(static_cast<Id>(w * 64) + std::countr_zero(word));
+      }
+      rows_ = rows_of(set, ids);
+      by_row = Filter::id_set(rows_);
+    } else if (ids.size() / rows_a_query <= queries) {
+      words_.resize((ids.size() + 63) / 64);
+      for (std::size_t row = 0; row < ids.size(); ++row)
+        words_[row / 64] |= std::uint64_t{filter(ids[row])} << row % 64;
+      by_row = Filter::bitmap(words_);
+    } else {
+      by_row = translating(filter, ids);
+    }
+  }
+
+  std::vector<Id> rows_;
+  std::vector<std::uint64_t> words_;
+};
+
 }  // namespace
 
 void Index::Params::validate() const {
@@ -271,14 +321,8 @@ void Index::search_by_id(const VectorBatch& queries, NeighborsView out, const Se
   const Filter& filter = control.filter;
   const std::span<const Id> ids = ids_.span();
   SearchControl by_row = control;
-  std::vector<Id> rows;
-  if (const Filter::IdSet* set = filter.as_id_set()) {
-    rows = rows_of(set->ids, ids);
-    by_row.filter = Filter::id_set(rows);
-  } else if (!filter.passes_all()) {
-    by_row.filter =
-        Filter::predicate([&filter, ids](Id row) { return filter(ids[static_cast<std::size_t>(row)]); });
-  }
+  const RowFilter rows(filter, ids, queries.size());
+  by_row.filter = rows.by_row;
   retriever_.search(queries, out, options, by_row);
 
   for (std::size_t q = 0; q < out.size(); ++q) {

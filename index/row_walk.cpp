@@ -48,14 +48,13 @@ void RowWalk::hop() {
   float distance = 0;
   score_(&slot, 1, &distance);
   ask_for_others();
-  if (distance <= scratch.top.worst()) {
-    const Id row = row_of_slot_[slot];
-    if (control_->filter(row)) scratch.top.add(distance, row);
-  }
+  const bool passes = limits_.passing == nullptr || limits_.passing->test(slot);
+  if (passes && distance <= scratch.top.worst()) scratch.top.add(distance, row_of_slot_[slot]);
   learn_from(estimate, distance);
   add_neighbours(slot, distance);
   ask_for_others();
-  ++hops_;
+  hops_ += passes ? 1 : 0;
+  ++expanded_;
   ++work_.distances;
   ++work_.hops;
   if (work_.distances >= control_->max_distances && !scratch.frontier.empty())
@@ -67,7 +66,7 @@ void RowWalk::hop() {
 
 bool RowWalk::is_over() const {
   const Frontier& frontier = scratch_->frontier;
-  return frontier.empty() || hops_ >= limits_.hops || work_.stop != StopReason::complete ||
+  return frontier.empty() || hops_ >= limits_.hops || gave_up() || work_.stop != StopReason::complete ||
          frontier.distance() > bound_;
 }
 

@@ -9,6 +9,7 @@
 #include "vicinal/index/fused_rows.hpp"
 #include "vicinal/index/graph_search.hpp"
 #include "vicinal/index/line_queue.hpp"
+#include "vicinal/index/passing_slots.hpp"
 
 namespace vicinal {
 
@@ -21,9 +22,12 @@ namespace vicinal {
 class RowWalk {
  public:
   struct Limits {
-    std::uint64_t hops = 0;  ///< at most
+    std::uint64_t hops = 0;  ///< at most; with a filter, of nodes that pass
     float margin = std::numeric_limits<float>::infinity();
-    LineQueue* queue = nullptr;  ///< of the searches that this one takes turns with
+    LineQueue* queue = nullptr;             ///< of the searches that this one takes turns with
+    const PassingSlots* passing = nullptr;  ///< what may be found; null: all
+    std::uint64_t most_hops =
+        std::numeric_limits<std::uint64_t>::max();  ///< before it gives up, whatever passes
   };
 
   /// `scratch` has the query of `score`, prepared for both, and in its pool the nodes to begin at; `row_of_slot` names what is found. All
@@ -34,6 +38,8 @@ class RowWalk {
   /// Expands a node, unless done().
   void hop();
   [[nodiscard]] bool done() const { return done_; }
+  /// Whether most_hops ended it.
+  [[nodiscard]] bool gave_up() const { return expanded_ >= limits_.most_hops; }
   /// What it did, with what had been done before it began. What it found is scratch.top.
   [[nodiscard]] const WalkWork& work() const { return work_; }
 
@@ -52,7 +58,8 @@ class RowWalk {
   const SearchControl* control_;
   WalkWork work_;
   std::size_t lines_a_part_;  // of others' reads, of which four parts are asked for a hop
-  std::uint64_t hops_ = 0;
+  std::uint64_t hops_ = 0;    // of nodes that pass
+  std::uint64_t expanded_ = 0;
   double squares_ = 0;  // of how far estimates were off
   std::uint64_t samples_ = 0;
   float bound_ = std::numeric_limits<float>::infinity();  // of estimates that are worth a hop

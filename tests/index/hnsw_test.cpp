@@ -86,7 +86,7 @@ TEST(Hnsw, FrequentFilterIsWalkedAtTheSameRecall) {
   control.stats = &stats;
   control.filter = Filter::predicate([](Id id) { return id % 5 < 3; });
   const Neighbors found = f.search(5, 20, control);
-  EXPECT_EQ(stats.strategy, "hnsw(ef=20)");
+  EXPECT_EQ(stats.strategy, "hnsw(post-filter, ef=20)");
   std::size_t hits = 0;
   for (std::size_t q = 0; q < f.queries.count; ++q) {
     for (const auto& [distance, id] :
