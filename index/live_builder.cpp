@@ -242,7 +242,7 @@ void LiveBuilder::merge(std::span<const BackLink> links, std::size_t level, Live
     return;
   }
   score_all(target, worker);
-  worker.selection.select(state_.space(), worker.candidates, degree, state_.options.alpha);
+  worker.selection.select(state_.space(), worker.candidates, with_slack(degree), state_.options.alpha);
   write(target, level, worker.candidates, worker);
 }
 

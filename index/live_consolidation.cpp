@@ -15,7 +15,7 @@ constexpr std::size_t pace = 2;
 constexpr std::size_t unchecked_share = 16;
 constexpr std::size_t nodes_at_once = 2048;
 constexpr std::size_t nodes_a_task = 64;
-constexpr std::size_t most_candidates = 4;  // of a mended list, as a multiple of its places
+constexpr std::size_t most_candidates = 2;  // of a mended list, as a multiple of its places
 constexpr int most_rounds = 4;
 constexpr std::uint32_t none = Graph::no_slot;
 
@@ -115,7 +115,7 @@ bool LiveBuilder::repaired_list(std::uint32_t slot, std::size_t level, LiveWorke
   }
   score_all(slot, worker);
   if (worker.candidates.empty()) seek(slot, level, worker);
-  worker.selection.select(state_.space(), worker.candidates, degree, state_.options.alpha);
+  worker.selection.select(state_.space(), worker.candidates, with_slack(degree), state_.options.alpha);
   return true;
 }
 

@@ -10,8 +10,7 @@ namespace vicinal::python {
 
 PythonFilter::PythonFilter(nb::handle given, std::size_t size, bool own_ids) {
   if (given.is_none()) return;
-  const nb::object rule =
-      nb::module_::import_("vicinal._filters").attr("filter_rule")(given, size, own_ids);
+  const nb::object rule = nb::module_::import_("vicinal._filters").attr("filter_rule")(given, size, own_ids);
   if (PyCallable_Check(rule.ptr()) != 0) {
     callable_ = rule;
     return;

@@ -27,7 +27,8 @@ using IdArray = nb::ndarray<const Id, nb::ndim<1>, nb::c_contig, nb::device::cpu
 
 std::span<const Id> span_of(const IdArray& ids) { return {ids.data(), ids.size()}; }
 
-LiveIndex create(nb::handle path, std::size_t dim, const std::string& spec, const std::string& metric, std::uint64_t seed) {
+LiveIndex create(nb::handle path, std::size_t dim, const std::string& spec, const std::string& metric,
+                 std::uint64_t seed) {
   const Metric parsed = parse_metric(metric);
   if (path.is_none()) return LiveIndex::create(dim, spec, parsed, seed);
   const auto file = path_of(path);
@@ -51,8 +52,8 @@ LiveIndex open(nb::handle path, nb::handle threads) {
 // Changes of a few items are over before anybody could want to interrupt them; more are, and then undone.
 constexpr std::size_t few_items = 256;
 
-std::size_t apply(LiveIndex& index, nb::handle vectors, const IdArray& ids, const IdArray& removed, bool must_be_new,
-                  nb::handle threads) {
+std::size_t apply(LiveIndex& index, nb::handle vectors, const IdArray& ids, const IdArray& removed,
+                  bool must_be_new, nb::handle threads) {
   const BorrowedRows rows(vectors, "vectors", true);
   const LiveChange change{rows.view(), span_of(ids), span_of(removed), must_be_new};
   const std::size_t pool = optional_number(threads, "threads", most_threads);
@@ -78,7 +79,8 @@ nb::object ids(const LiveIndex& index) {
   }
   Id* const values = all->data();
   const std::size_t shape[] = {all->size()};
-  const nb::capsule owner(all.release(), [](void* list) noexcept { delete static_cast<std::vector<Id>*>(list); });
+  const nb::capsule owner(all.release(),
+                          [](void* list) noexcept { delete static_cast<std::vector<Id>*>(list); });
   return nb::cast(nb::ndarray<nb::numpy, Id>(values, 1, shape, owner), nb::rv_policy::reference);
 }
 
@@ -90,7 +92,8 @@ nb::object reconstruct(const LiveIndex& index, const IdArray& wanted) {
     index.reconstruct(span_of(wanted), {rows->data(), shape[0], shape[1]});
   }
   float* const values = rows->data();
-  const nb::capsule owner(rows.release(), [](void* array) noexcept { delete static_cast<Array<float>*>(array); });
+  const nb::capsule owner(rows.release(),
+                          [](void* array) noexcept { delete static_cast<Array<float>*>(array); });
   return nb::cast(nb::ndarray<nb::numpy, float>(values, 2, shape, owner), nb::rv_policy::reference);
 }
 
@@ -116,7 +119,8 @@ void with_threads(nb::handle threads, const Work& work) {
 
 void bind_live_index(nb::module_& module) {
   nb::class_<LiveIndex>(module, "_LiveIndex", nb::is_final(), "What vicinal.LiveIndex is made of.")
-      .def_static("create", &create, "path"_a = nb::none(), nb::kw_only(), "dim"_a, "spec"_a, "metric"_a, "seed"_a)
+      .def_static("create", &create, "path"_a = nb::none(), nb::kw_only(), "dim"_a, "spec"_a, "metric"_a,
+                  "seed"_a)
       .def_static("open", &open, "path"_a, "threads"_a = nb::none())
       .def_static(
           "from_index",
@@ -126,8 +130,8 @@ void bind_live_index(nb::module_& module) {
           },
           "index"_a)
       .def("search", &search_index<LiveIndex>, "queries"_a, "k"_a, nb::kw_only(), "recall"_a = nb::none(),
-           "effort"_a = nb::none(), "filter"_a = nb::none(), "threads"_a = nb::none(), "timeout"_a = nb::none(),
-           "max_distances"_a = nb::none())
+           "effort"_a = nb::none(), "filter"_a = nb::none(), "threads"_a = nb::none(),
+           "timeout"_a = nb::none(), "max_distances"_a = nb::none())
       .def("apply", &apply, "vectors"_a, "ids"_a, "removed"_a, "must_be_new"_a, "threads"_a = nb::none())
       .def("ids", &ids)
       .def("reconstruct", &reconstruct, "ids"_a)
@@ -137,16 +141,20 @@ void bind_live_index(nb::module_& module) {
           "consolidate",
           [](LiveIndex& index, std::size_t nodes, nb::handle threads) {
             bool done = false;
-            with_threads(threads, [&](const BuildControl& control) { done = index.consolidate(nodes, control); });
+            with_threads(threads,
+                         [&](const BuildControl& control) { done = index.consolidate(nodes, control); });
             return done;
           },
           "nodes"_a, "threads"_a = nb::none())
       .def(
           "freeze",
-          [](const LiveIndex& index, bool calibrate, const std::optional<std::string>& layout, nb::handle threads) {
+          [](const LiveIndex& index, bool calibrate, const std::optional<std::string>& layout,
+             nb::handle threads) {
             Index frozen;
             const std::optional<GraphLayout> wanted = layout_of(layout);
-            with_threads(threads, [&](const BuildControl& control) { frozen = index.freeze(calibrate, wanted, control); });
+            with_threads(threads, [&](const BuildControl& control) {
+              frozen = index.freeze(calibrate, wanted, control);
+            });
             return frozen;
           },
           "calibrate"_a, "layout"_a = nb::none(), "threads"_a = nb::none())

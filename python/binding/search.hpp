@@ -67,9 +67,10 @@ double work_bound(const Searched& index, std::size_t queries, std::size_t k) {
 }
 
 template <class Searched>
-nanobind::object search_index(const Searched& index, nanobind::handle queries, nanobind::handle k, std::optional<double> recall,
-                  nanobind::handle effort, nanobind::handle filter, nanobind::handle threads, std::optional<double> timeout,
-                  nanobind::handle max_distances) {
+nanobind::object search_index(const Searched& index, nanobind::handle queries, nanobind::handle k,
+                              std::optional<double> recall, nanobind::handle effort, nanobind::handle filter,
+                              nanobind::handle threads, std::optional<double> timeout,
+                              nanobind::handle max_distances) {
   const BorrowedRows rows(queries, "queries", true);
   Hits hits;
   hits.one_dimensional = rows.one_dimensional();
