@@ -10,7 +10,7 @@ k. A speed at a recall is that of the fastest effort that recalls as much, or li
 What takes more than 2 ms a query at some effort is measured there on the first --slow-queries queries, once.
 
 faiss takes a bitmap (SearchParametersHNSW with an IDSelectorBitmap), as ours does. hnswlib's Python package takes a function that it calls for
-every candidate with the GIL held; it is slow for that reason, not for its search. docs/benchmarks.md has what it does from C++.
+what may enter its results, with the GIL held; docs/benchmarks.md has what its search does with a filter in C++.
 """
 
 from __future__ import annotations
