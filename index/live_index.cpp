@@ -77,6 +77,7 @@ struct LiveIndex::State {
   mutable std::mutex changing;
   AppendLog log;
   bool broken = false;  // memory and log may differ
+  bool closed = false;
   mutable std::mutex calibration_mutex;
   std::optional<Calibration> calibration;
 
@@ -87,6 +88,7 @@ struct LiveIndex::State {
   [[nodiscard]] bool ready() const { return has_graph.load(std::memory_order_acquire); }
   void take(const Index& index);
   void make_graph(MatrixView<const float> rows, const BuildControl& control);
+  void require_writable() const;
   std::size_t change(const LiveChange& change, const BuildControl& control, bool logged);
   [[nodiscard]] Index freeze(bool calibrate, GraphLayout layout, const BuildControl& control) const;
 };
@@ -295,6 +297,18 @@ std::size_t LiveIndex::apply(const LiveChange& change, const BuildControl& contr
   if (state_->broken)
     throw IoError("an earlier change of " + state_->path.string() + " failed half way; open it again");
   return state_->change(change, control, true);
+}
+
+void LiveIndex::State::require_writable() const {
+  if (closed) throw InvalidArgument("the index of " + path.string() + " is closed, expected an open one");
+  if (broken) throw IoError("an earlier change of " + path.string() + " failed half way; open it again");
+}
+
+void LiveIndex::close() {
+  const std::lock_guard lock(state_->changing);
+  if (state_->path.empty()) return;
+  state_->log = AppendLog();
+  state_->closed = true;
 }
 
 bool LiveIndex::consolidate(std::size_t nodes, const BuildControl& control) {

@@ -69,6 +69,10 @@ class LiveIndex {
   void upsert(const VectorBatch& items, std::span<const Id> ids) { apply({items.rows, ids, {}, false}); }
   std::size_t remove(std::span<const Id> ids) { return apply({{}, {}, ids, false}); }
 
+  /// Lets go of the files, so that they can be opened again; later changes throw InvalidArgument, searches go on. Nothing in memory is lost or
+  /// changed, and an index without a file stays as it is.
+  void close();
+
   /// See LiveHnsw.
   bool consolidate(std::size_t nodes = static_cast<std::size_t>(-1), const BuildControl& control = {});
 

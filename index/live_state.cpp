@@ -30,9 +30,9 @@ std::size_t upper_rows(std::size_t slots) { return slots / 2 + 1024; }
 
 }  // namespace
 
-LiveState::LiveState(const Codec& vectors, const HnswOptions& graph, std::optional<LiveRerank> precise,
+LiveState::LiveState(Codec vectors, const HnswOptions& graph, std::optional<LiveRerank> precise,
                      std::size_t least)
-    : codec(vectors), options(graph), rerank(std::move(precise)) {
+    : codec(std::move(vectors)), options(graph), rerank(std::move(precise)) {
   if (is_rabitq(codec.kind()) || is_product(codec.kind())) {
     throw Unsupported("a graph that changes is linked by its own codes, for which those of " +
                       std::string(to_string(codec.kind())) +
@@ -112,7 +112,7 @@ void LiveState::reserve_slots(std::size_t count, std::vector<std::uint32_t>& slo
   upper.commit_rows(used_upper + lists);
 
   for (std::size_t i = 0; i < count; ++i) {
-    std::uint32_t slot = static_cast<std::uint32_t>(first + i - reused);
+    auto slot = static_cast<std::uint32_t>(first + i - reused);
     if (i < reused) {
       slot = free_slots.back();
       free_slots.pop_back();

@@ -71,8 +71,7 @@ struct Consolidation {
 
 /// See LiveHnsw. Everything that searches read while a writer changes it is atomic.
 struct LiveState {
-  LiveState(const Codec& vectors, const HnswOptions& graph, std::optional<LiveRerank> precise,
-            std::size_t least);
+  LiveState(Codec vectors, const HnswOptions& graph, std::optional<LiveRerank> precise, std::size_t least);
 
   Codec codec;
   HnswOptions options;

@@ -119,9 +119,8 @@ void with_threads(nb::handle threads, const Work& work) {
 
 void bind_live_index(nb::module_& module) {
   nb::class_<LiveIndex>(module, "_LiveIndex", nb::is_final(), "What vicinal.LiveIndex is made of.")
-      .def_static("create", &create, "path"_a = nb::none(), nb::kw_only(), "dim"_a, "spec"_a, "metric"_a,
-                  "seed"_a)
-      .def_static("open", &open, "path"_a, "threads"_a = nb::none())
+      .def_static("create", &create, "path"_a, nb::kw_only(), "dim"_a, "spec"_a, "metric"_a, "seed"_a)
+      .def_static("open", &open, "path"_a, "threads"_a)
       .def_static(
           "from_index",
           [](const Index& index) {
@@ -129,10 +128,14 @@ void bind_live_index(nb::module_& module) {
             return LiveIndex::from(index);
           },
           "index"_a)
-      .def("search", &search_index<LiveIndex>, "queries"_a, "k"_a, nb::kw_only(), "recall"_a = nb::none(),
-           "effort"_a = nb::none(), "filter"_a = nb::none(), "threads"_a = nb::none(),
-           "timeout"_a = nb::none(), "max_distances"_a = nb::none())
-      .def("apply", &apply, "vectors"_a, "ids"_a, "removed"_a, "must_be_new"_a, "threads"_a = nb::none())
+      .def("search", &search_index<LiveIndex>, "queries"_a, "k"_a, nb::kw_only(), "recall"_a, "effort"_a,
+           "filter"_a, "threads"_a, "timeout"_a, "max_distances"_a)
+      .def("apply", &apply, "vectors"_a, "ids"_a, "removed"_a, "must_be_new"_a, "threads"_a)
+      .def("close",
+           [](LiveIndex& index) {
+             const nb::gil_scoped_release released;
+             index.close();
+           })
       .def("ids", &ids)
       .def("reconstruct", &reconstruct, "ids"_a)
       .def("__contains__", [](const LiveIndex& index, Id id) { return index.contains(id); })
@@ -145,7 +148,7 @@ void bind_live_index(nb::module_& module) {
                          [&](const BuildControl& control) { done = index.consolidate(nodes, control); });
             return done;
           },
-          "nodes"_a, "threads"_a = nb::none())
+          "nodes"_a, "threads"_a)
       .def(
           "freeze",
           [](const LiveIndex& index, bool calibrate, const std::optional<std::string>& layout,
@@ -157,13 +160,13 @@ void bind_live_index(nb::module_& module) {
             });
             return frozen;
           },
-          "calibrate"_a, "layout"_a = nb::none(), "threads"_a = nb::none())
+          "calibrate"_a, "layout"_a, "threads"_a)
       .def(
           "compact",
           [](LiveIndex& index, bool calibrate, nb::handle threads) {
             with_threads(threads, [&](const BuildControl& control) { index.compact(calibrate, control); });
           },
-          "calibrate"_a, "threads"_a = nb::none())
+          "calibrate"_a, "threads"_a)
       .def_prop_ro("dim", &LiveIndex::dim)
       .def_prop_ro("metric", [](const LiveIndex& index) { return std::string(to_string(index.metric())); })
       .def_prop_ro("spec", [](const LiveIndex& index) { return to_string(index.spec()); })

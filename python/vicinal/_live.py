@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,16 @@ class LiveIndex(Changing):
     def get(self, ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The vectors of `ids`, as the index holds them."""
         return self._own.reconstruct(id_array(np.atleast_1d(integers_or_mask(ids, "ids")), "ids"))
+
+    def close(self) -> None:
+        """Lets go of the file, so that it can be opened again; searches go on, changes are refused. Without a file there is nothing to close."""
+        self._own.close()
+
+    def __enter__(self) -> LiveIndex:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     # Changes
 

@@ -71,7 +71,7 @@ TEST(FilterPlan, WalksAreBounded) {
 
 TEST(PassingSlots, AgreeWithTheFilter) {
   const SearchControl control;
-  for (const std::size_t step : {1, 3, 700}) {
+  for (const std::size_t step : {std::size_t{1}, std::size_t{3}, std::size_t{700}}) {
     const Slots slots(5000, step);
     const auto predicate = [&](Id id) { return id % static_cast<Id>(step) == 0; };
     for (const Filter& filter :

@@ -147,6 +147,18 @@ TEST(LiveIndex, SaysWhatIsWrongWithItsFiles) {
   expect_error<CorruptFile>([&] { (void)LiveIndex::open(path); }, "belongs to another file");
 }
 
+TEST(LiveIndex, IsReadOnlyOnceItIsClosed) {
+  const TemporaryFolder folder;
+  const Rows base = make_rows(30, 8, 5);
+  LiveIndex index = LiveIndex::create(folder / "f.vcn", 8, spec, Metric::l2);
+  index.add(base.view(), numbers(30));
+  index.close();
+  expect_error<InvalidArgument>([&] { index.remove(numbers(3)); }, "closed");
+  expect_error<InvalidArgument>([&] { index.compact(); }, "closed");
+  EXPECT_EQ(index.search(base.view(), 4).counts()[0], 4U);
+  EXPECT_EQ(LiveIndex::open(folder / "f.vcn").size(), 30U);
+}
+
 TEST(LiveIndex, AnEmptyOneAnswersAndCannotBeFrozen) {
   const TemporaryFolder folder;
   const Rows queries = make_rows(3, 8, 6);

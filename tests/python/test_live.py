@@ -101,7 +101,10 @@ def test_saves_compacts_and_opens(tmp_path: Path) -> None:
     del again
     fixed = vicinal.open(path)
     assert len(fixed) == 501 and fixed.calibration is not None
-    assert len(LiveIndex.open(path)) == 502
+    with LiveIndex.open(path) as closing:
+        assert len(closing) == 502
+    with pytest.raises(InvalidArgument, match="is closed"):
+        closing.remove([100])
     fused = LiveIndex.open(path).freeze(layout="fused", calibrate=False)
     assert "layout=fused" in fused.spec
     live = LiveIndex.from_index(fused)

@@ -18,7 +18,7 @@ pytest.importorskip("mypy")
 
 HERE = Path(__file__).parent
 CORE = [
-    "__init__", "__main__", "_arrays", "_calibration", "_collection", "_errors", "_explore", "_filters", "_functions", "_hits", "_pickle",
+    "__init__", "__main__", "_arrays", "_calibration", "_changing", "_collection", "_errors", "_explore", "_filters", "_functions", "_hits", "_live", "_pickle",
     "_progress", "_rows", "_writer",
 ]
 
@@ -90,4 +90,4 @@ def test_signatures_of_the_binding() -> None:
         compared += 1
         parsed = ast.parse(re.sub(r"ndarray\[.*?\]", "object", signature) + ": ...").body[0]
         assert isinstance(parsed, ast.FunctionDef) and _shape(parsed) == _shape(node), signature
-    assert compared == 15
+    assert compared == 26

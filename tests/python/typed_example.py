@@ -61,6 +61,15 @@ def nearest(folder: Path) -> float:
     again: vicinal.Collection = vicinal.Collection.open(path)
     again.clear()
     vicinal.Collection.from_index(collection.to_index())
+    with vicinal.LiveIndex(8, metric="l2", path=folder / "live.vcn", seed=1, threads=1) as live:
+        added: npt.NDArray[np.int64] = live.add(base)
+        live.upsert(rows, [3, 1])
+        gone: int = live.remove(added[:2])
+        answers: vicinal.Hits = live.search(base[:5], 3, effort=40, filter=np.arange(50), threads=1)
+        live.compact(calibrate=False)
+    whole: bool = vicinal.LiveIndex.open(folder / "live.vcn").consolidate()
+    frozen: vicinal.Index = vicinal.LiveIndex.from_index(index).freeze(layout="plain", calibrate=False)
+    assert whole and gone == 2 and len(answers.ids) == 5 and len(frozen) == 100
     errors = vicinal.Unsupported, vicinal.IoError, vicinal.CorruptFile, vicinal.WrongType, vicinal.InvalidArgument
     try:
         vicinal.build(base, "hnws", metric="l2")
