@@ -294,8 +294,7 @@ void LiveIndex::search(const VectorBatch& queries, NeighborsView out, const Para
 
 std::size_t LiveIndex::apply(const LiveChange& change, const BuildControl& control) {
   const std::lock_guard lock(state_->changing);
-  if (state_->broken)
-    throw IoError("an earlier change of " + state_->path.string() + " failed half way; open it again");
+  state_->require_writable();
   return state_->change(change, control, true);
 }
 
@@ -338,8 +337,7 @@ void LiveIndex::compact(bool calibrate, const BuildControl& control) {
   const std::lock_guard lock(state.changing);
   if (state.path.empty())
     throw InvalidArgument("the index has no file, expected one that was opened or created at a path");
-  if (state.broken)
-    throw IoError("an earlier change of " + state.path.string() + " failed half way; open it again");
+  state.require_writable();
   const Index frozen = state.freeze(calibrate, std::get<HnswOptions>(state.spec.index).layout, control);
   const std::filesystem::path log = log_of(state.path);
   frozen.save(state.path, AppendLog::identity_of(log));
