@@ -119,8 +119,8 @@ void with_threads(nb::handle threads, const Work& work) {
 
 void bind_live_index(nb::module_& module) {
   nb::class_<LiveIndex>(module, "_LiveIndex", nb::is_final(), "What vicinal.LiveIndex is made of.")
-      .def_static("create", &create, "path"_a, nb::kw_only(), "dim"_a, "spec"_a, "metric"_a, "seed"_a)
-      .def_static("open", &open, "path"_a, "threads"_a)
+      .def_static("create", &create, "path"_a.none(), nb::kw_only(), "dim"_a, "spec"_a, "metric"_a, "seed"_a)
+      .def_static("open", &open, "path"_a.none(), "threads"_a.none())
       .def_static(
           "from_index",
           [](const Index& index) {
@@ -128,9 +128,9 @@ void bind_live_index(nb::module_& module) {
             return LiveIndex::from(index);
           },
           "index"_a)
-      .def("search", &search_index<LiveIndex>, "queries"_a, "k"_a, nb::kw_only(), "recall"_a, "effort"_a,
-           "filter"_a, "threads"_a, "timeout"_a, "max_distances"_a)
-      .def("apply", &apply, "vectors"_a, "ids"_a, "removed"_a, "must_be_new"_a, "threads"_a)
+      .def("search", &search_index<LiveIndex>, "queries"_a, "k"_a, nb::kw_only(), "recall"_a,
+           "effort"_a.none(), "filter"_a.none(), "threads"_a.none(), "timeout"_a, "max_distances"_a.none())
+      .def("apply", &apply, "vectors"_a, "ids"_a, "removed"_a, "must_be_new"_a, "threads"_a.none())
       .def("close",
            [](LiveIndex& index) {
              const nb::gil_scoped_release released;
@@ -148,7 +148,7 @@ void bind_live_index(nb::module_& module) {
                          [&](const BuildControl& control) { done = index.consolidate(nodes, control); });
             return done;
           },
-          "nodes"_a, "threads"_a)
+          "nodes"_a, "threads"_a.none())
       .def(
           "freeze",
           [](const LiveIndex& index, bool calibrate, const std::optional<std::string>& layout,
@@ -160,13 +160,13 @@ void bind_live_index(nb::module_& module) {
             });
             return frozen;
           },
-          "calibrate"_a, "layout"_a, "threads"_a)
+          "calibrate"_a, "layout"_a, "threads"_a.none())
       .def(
           "compact",
           [](LiveIndex& index, bool calibrate, nb::handle threads) {
             with_threads(threads, [&](const BuildControl& control) { index.compact(calibrate, control); });
           },
-          "calibrate"_a, "threads"_a)
+          "calibrate"_a, "threads"_a.none())
       .def_prop_ro("dim", &LiveIndex::dim)
       .def_prop_ro("metric", [](const LiveIndex& index) { return std::string(to_string(index.metric())); })
       .def_prop_ro("spec", [](const LiveIndex& index) { return to_string(index.spec()); })
