@@ -31,12 +31,14 @@ struct Lifetime {
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t born, died;
 
+  // The end first: a slot that is used again gets its beginning (never) before its end (never), so whoever sees the new end sees the new
+  // beginning too, and not the old one, of an item that was there.
   [[nodiscard]] static bool covers(const Lifetime& life, std::uint64_t version) {
-    return __atomic_load_n(&life.born, __ATOMIC_RELAXED) <= version &&
-           version < __atomic_load_n(&life.died, __ATOMIC_RELAXED);
+    return version < __atomic_load_n(&life.died, __ATOMIC_ACQUIRE) &&
+           __atomic_load_n(&life.born, __ATOMIC_ACQUIRE) <= version;
   }
   static void set(std::uint64_t& when, std::uint64_t version) {
-    __atomic_store_n(&when, version, __ATOMIC_RELAXED);
+    __atomic_store_n(&when, version, __ATOMIC_RELEASE);
   }
 };
 
