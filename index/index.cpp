@@ -27,12 +27,6 @@ namespace {
 // Row numbers are 32-bit, and the last two mean something else in places.
 constexpr std::size_t most_rows = std::numeric_limits<std::uint32_t>::max() - std::size_t{1};
 
-Spec seeded(Spec spec, std::uint64_t seed) {
-  spec.codec.seed = seed;
-  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
-  return spec;
-}
-
 void require_base(MatrixView<const float> base) {
   if (base.rows() == 0) throw InvalidArgument("base has no rows, expected at least 1");
   if (base.cols() == 0) throw InvalidArgument("base has rows of dimension 0, expected at least 1");
@@ -219,7 +213,7 @@ void Index::Params::validate() const {
 Index Index::build(MatrixView<const float> base, std::string_view spec, Metric metric,
                    const IndexOptions& options, const BuildControl& control) {
   Index index;
-  index.spec_ = seeded(parse_spec(spec), options.seed);
+  index.spec_ = with_seed(parse_spec(spec), options.seed);
   index.seed_ = options.seed;
   require_base(base);
   if (!options.calibration_queries.empty())
@@ -260,7 +254,7 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
 Index Index::of_parts(const Spec& spec, std::uint64_t seed, AnyRetriever retriever, std::span<const Id> ids,
                       bool calibrate, const BuildControl& control) {
   Index index;
-  index.spec_ = seeded(spec, seed);
+  index.spec_ = with_seed(spec, seed);
   index.seed_ = seed;
   index.retriever_ = std::move(retriever);
   const bool row_numbers = ids.empty() || (ids.front() == 0 && ids.back() == static_cast<Id>(ids.size()) - 1);

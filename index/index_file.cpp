@@ -42,9 +42,7 @@ Spec spec_of(const IndexMetadata& metadata) {
   }
   if (to_string(spec) != metadata.spec)
     throw CorruptFile(fmt::format("section {}: the spec is not canonical", metadata_section));
-  spec.codec.seed = metadata.seed;
-  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = metadata.seed;
-  return spec;
+  return with_seed(std::move(spec), metadata.seed);
 }
 
 // A section that nothing reads was put there by something else than a save.

@@ -99,19 +99,23 @@ void LiveBuilder::link_node(std::size_t index, std::span<const std::uint32_t> ba
 
 void LiveBuilder::add_peers(std::uint32_t slot, std::size_t level, std::span<const std::uint32_t> batch,
                             LiveWorker& worker) const {
-  const BuildSpace space = state_.space();
-  CandidatePool& pool = worker.search.pool;
   std::uint32_t block[peers_at_once];
-  float distances[peers_at_once];
   for (std::size_t peer = 0; peer < batch.size();) {
     std::size_t count = 0;
     for (; peer < batch.size() && count < peers_at_once; ++peer) {
       if (batch[peer] != slot && state_.levels[batch[peer]] >= level) block[count++] = batch[peer];
     }
-    space.score(worker.search.query, slot, block, count, distances);
-    for (std::size_t i = 0; i < count; ++i) {
-      if (distances[i] < pool.worst()) pool.insert(distances[i], block[i]);
-    }
+    offer(slot, std::span(block).first(count), worker);
+  }
+}
+
+// Puts those of up to `peers_at_once` slots into the pool that are near enough to `slot`, whose record is the worker's query.
+void LiveBuilder::offer(std::uint32_t slot, std::span<const std::uint32_t> others, LiveWorker& worker) const {
+  CandidatePool& pool = worker.search.pool;
+  float distances[peers_at_once];
+  state_.space().score(worker.search.query, slot, others.data(), others.size(), distances);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    if (distances[i] < pool.worst()) pool.insert(distances[i], others[i]);
   }
 }
 
@@ -127,28 +131,18 @@ void LiveBuilder::take_candidates(std::uint32_t slot, LiveWorker& worker) const 
 
 // Where a search met retired nodes only: the nearest of all others on a level.
 void LiveBuilder::add_all(std::uint32_t slot, std::size_t level, LiveWorker& worker) const {
-  const BuildSpace space = state_.space();
-  CandidatePool& pool = worker.search.pool;
-  pool.reset(state_.options.ef_construction);
+  worker.search.pool.reset(state_.options.ef_construction);
   std::uint32_t block[peers_at_once];
-  float distances[peers_at_once];
   std::size_t count = 0;
-  const auto flush = [&] {
-    space.score(worker.search.query, slot, block, count, distances);
-    for (std::size_t i = 0; i < count; ++i) {
-      if (distances[i] < pool.worst()) pool.insert(distances[i], block[i]);
-    }
-    count = 0;
-  };
   for (std::uint32_t other = 0; other < state_.used.load(std::memory_order_relaxed); ++other) {
     // Not those of this change that are not linked yet.
-    if (state_.levels[other] < level || state_.is_retired(other) ||
-        state_.lifetimes[other].born == Lifetime::never)
-      continue;
+    if (state_.levels[other] < level || !state_.is_settled(other)) continue;
     block[count++] = other;
-    if (count == peers_at_once) flush();
+    if (count < peers_at_once) continue;
+    offer(slot, block, worker);
+    count = 0;
   }
-  flush();
+  offer(slot, std::span(block).first(count), worker);
   take_candidates(slot, worker);
 }
 

@@ -48,6 +48,7 @@ class LiveBuilder {
   void link_node(std::size_t index, std::span<const std::uint32_t> batch, LiveWorker& worker);
   void add_peers(std::uint32_t slot, std::size_t level, std::span<const std::uint32_t> batch,
                  LiveWorker& worker) const;
+  void offer(std::uint32_t slot, std::span<const std::uint32_t> others, LiveWorker& worker) const;
   void take_candidates(std::uint32_t slot, LiveWorker& worker) const;
   void add_all(std::uint32_t slot, std::size_t level, LiveWorker& worker) const;
   void link_back(std::size_t level, std::span<const std::uint32_t> batch);

@@ -164,7 +164,7 @@ void LiveBuilder::end_pass() {
 void LiveBuilder::choose_entry() const {
   LiveEntry best;
   for (std::uint32_t slot = 0; slot < state_.used.load(std::memory_order_relaxed); ++slot) {
-    if (state_.is_retired(slot) || state_.lifetimes[slot].born == Lifetime::never) continue;
+    if (!state_.is_settled(slot)) continue;
     if (best.slot == none || state_.levels[slot] > best.level) best = {slot, state_.levels[slot]};
   }
   state_.store_entry(best);
@@ -198,8 +198,7 @@ void LiveBuilder::reconnect() {
     spread(entry.slot);
     bool replaced = false;
     for (std::uint32_t slot = 0; slot < end; ++slot) {
-      if (reached[slot] != 0 || state_.is_retired(slot) || state_.lifetimes[slot].born == Lifetime::never)
-        continue;
+      if (reached[slot] != 0 || !state_.is_settled(slot)) continue;
       seek(slot, 0, worker);
       const auto free_place = [&](std::uint32_t from) {
         std::uint32_t* const list = state_.list(from, 0);

@@ -39,12 +39,6 @@ void require_live(const Spec& spec) {
   if (is_rabitq(spec.codec.kind) || is_product(spec.codec.kind)) refuse("graph over codes of a few bits");
 }
 
-Spec seeded(Spec spec, std::uint64_t seed) {
-  spec.codec.seed = seed;
-  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
-  return spec;
-}
-
 // A codec learnt from what comes first. Of few rows the mean would be that of a moment.
 Codec first_codec(const CodecOptions& options, Metric metric, MatrixView<const float> rows,
                   const BuildControl& control) {
@@ -125,13 +119,14 @@ std::size_t LiveIndex::State::change(const LiveChange& change, const BuildContro
   }
   bool is_logged = false;
   const auto write_log = [&] {
-    if (logged && log.is_open()) log.append(RecordParts(change, dim).parts());
+    if (!logged || !log.is_open()) return;
+    log.append(RecordParts(change, dim).parts());
     is_logged = true;
   };
   try {
     return graph.apply(change, control, write_log);
   } catch (...) {
-    if (is_logged && logged && log.is_open()) broken = true;
+    broken = broken || is_logged;
     throw;
   }
 }
@@ -141,7 +136,7 @@ LiveIndex LiveIndex::create(std::size_t dim, std::string_view spec, Metric metri
   LiveIndex index;
   index.state_ = std::make_shared<State>();
   State& state = *index.state_;
-  state.spec = seeded(parse_spec(spec), seed);
+  state.spec = with_seed(parse_spec(spec), seed);
   require_live(state.spec);
   std::get<HnswOptions>(state.spec.index).validate();
   state.seed = seed;
@@ -201,14 +196,14 @@ LiveIndex LiveIndex::open(const std::filesystem::path& path, const BuildControl&
       auto parsed = parse_record(record, state.dim);
       if (const auto* created = std::get_if<CreateRecord>(&parsed)) {
         if (state.dim != 0) throw CorruptFile("a log begins twice");
-        state.spec = seeded(parse_spec(created->spec), created->seed);
+        state.spec = with_seed(parse_spec(created->spec), created->seed);
         require_live(state.spec);
         state.seed = created->seed;
         state.metric = created->metric;
         state.dim = created->dim;
         return;
       }
-      state.change(std::get<ChangeRecord>(parsed).change, control, false);
+      state.change(std::get<LiveChange>(parsed), control, false);
     } catch (const InvalidArgument& error) {
       throw CorruptFile(log.string() + ": " + error.what());
     } catch (const CorruptFile& error) {

@@ -12,11 +12,6 @@ constexpr std::uint64_t create_kind = 1, change_kind = 2;
 constexpr std::size_t header_bytes = 4 * sizeof(std::uint64_t);
 constexpr std::size_t longest_spec = 4096;
 
-template <class T>
-std::span<const std::byte> bytes_of(std::span<const T> values) {
-  return std::as_bytes(values);
-}
-
 }  // namespace
 
 RecordParts::RecordParts(const CreateRecord& create)
@@ -33,11 +28,11 @@ RecordParts::RecordParts(const LiveChange& change, std::size_t dim)
       rows_.insert(rows_.end(), change.rows[row].begin(), change.rows[row].end());
     rows = rows_;
   }
-  parts_ = {std::as_bytes(std::span(header_)), bytes_of(change.ids), bytes_of(change.removed),
-            bytes_of(rows)};
+  parts_ = {std::as_bytes(std::span(header_)), std::as_bytes(change.ids), std::as_bytes(change.removed),
+            std::as_bytes(rows)};
 }
 
-std::variant<CreateRecord, ChangeRecord> parse_record(std::span<const std::byte> record, std::size_t dim) {
+std::variant<CreateRecord, LiveChange> parse_record(std::span<const std::byte> record, std::size_t dim) {
   std::array<std::uint64_t, 4> header{};
   if (record.size() < header_bytes) throw CorruptFile("a record of the log is too short");
   std::memcpy(header.data(), record.data(), header_bytes);
@@ -60,13 +55,13 @@ std::variant<CreateRecord, ChangeRecord> parse_record(std::span<const std::byte>
   if (rows > rest.size() / (sizeof(Id) + dim * sizeof(float)) || removed > rest.size() / sizeof(Id) ||
       rows * (sizeof(Id) + dim * sizeof(float)) + removed * sizeof(Id) != rest.size())
     throw CorruptFile("a record of the log has another length than it says");
-  ChangeRecord result;
+  LiveChange change;
   const auto* const ids = reinterpret_cast<const Id*>(rest.data());
   const auto* const values = reinterpret_cast<const float*>(ids + rows + removed);
-  result.change.ids = {ids, rows};
-  result.change.removed = {ids + rows, removed};
-  result.change.rows = {values, rows, dim};
-  return result;
+  change.ids = {ids, rows};
+  change.removed = {ids + rows, removed};
+  change.rows = {values, rows, dim};
+  return change;
 }
 
 }  // namespace vicinal

@@ -22,11 +22,6 @@ struct CreateRecord {
   std::string spec;
 };
 
-/// A change; spans point into the record.
-struct ChangeRecord {
-  LiveChange change;
-};
-
 /// The parts of a record; what they point to belongs to the change and to this.
 class RecordParts {
  public:
@@ -41,7 +36,7 @@ class RecordParts {
   std::vector<std::span<const std::byte>> parts_;
 };
 
-/// Throws CorruptFile unless `record` is one of the two. It must be aligned for floats and ids, and outlive what is returned.
-std::variant<CreateRecord, ChangeRecord> parse_record(std::span<const std::byte> record, std::size_t dim);
+/// Throws CorruptFile unless `record` is one of the two. It must be aligned for floats and ids, and outlive a change, whose spans point into it.
+std::variant<CreateRecord, LiveChange> parse_record(std::span<const std::byte> record, std::size_t dim);
 
 }  // namespace vicinal

@@ -31,12 +31,6 @@ struct Call {
   [[nodiscard]] std::size_t k() const { return out.k(); }
 };
 
-// The content as a query sees it.
-struct Snapshot {
-  std::uint32_t bound;  // slots
-  std::uint64_t version;
-};
-
 double share_passing(const Filter& filter, const LiveState& state) {
   const auto live = static_cast<double>(std::max<std::size_t>(1, state.live.load(std::memory_order_relaxed)));
   if (const auto* set = filter.as_id_set()) return std::min(1.0, static_cast<double>(set->ids.size()) / live);

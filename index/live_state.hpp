@@ -138,6 +138,11 @@ struct LiveState {
   void store_entry(LiveEntry to) { entry.store(pack(to), std::memory_order_release); }
   [[nodiscard]] bool is_retired(std::uint32_t slot) const { return lifetimes[slot].died != Lifetime::never; }
 
+  /// An item that is there to stay: not retired, free, or of the change under way.
+  [[nodiscard]] bool is_settled(std::uint32_t slot) const {
+    return !is_retired(slot) && lifetimes[slot].born != Lifetime::never;
+  }
+
   [[nodiscard]] BuildSpace space() const {
     const float* const own = has_space_factors ? space_factors.data()
                              : factors.empty() ? nullptr

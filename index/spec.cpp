@@ -348,6 +348,12 @@ CodecOptions rerank_codec(const Spec& spec) {
   return options;
 }
 
+Spec with_seed(Spec spec, std::uint64_t seed) {
+  spec.codec.seed = seed;
+  if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
+  return spec;
+}
+
 Spec parse_spec(std::string_view text) {
   if (text.size() > longest_spec) {
     throw SpecError(

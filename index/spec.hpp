@@ -88,6 +88,9 @@ struct Spec {
 /// What the rerank rows are coded with; of residual rows, the second level.
 CodecOptions rerank_codec(const Spec& spec);
 
+/// With the seed in the codec's options and the graph's, of which a spec string says nothing.
+Spec with_seed(Spec spec, std::uint64_t seed);
+
 /// Throws SpecError.
 Spec parse_spec(std::string_view text);
 /// The canonical string, e.g. "i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)": parse_spec(to_string(s)) == s but for seeds, and for
