@@ -240,7 +240,7 @@ def test_a_collection_in_a_fork(base: Any) -> None:
 INTERRUPTED = {
     "exact batch": "flat.search(many, 10)",
     "exact batch, one thread": "flat.search(many, 10, threads=1)",
-    "exact batch, large k": "flat.search(many, 2000, threads=1)",
+    "exact batch, large k": "flat.search(many[:5000], 2000, threads=1)",
     "exact batch, all of it": "flat.search(many[:150], len(base), threads=1)",
     "graph batch": "graph.search(many, 10, effort=1000)",
     "graph batch, filtered": "graph.search(many, 10, effort=1000, filter=np.arange(0, 4000, 3))",
@@ -270,10 +270,11 @@ for name, call in calls.items():
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
     timer = threading.Thread(target=fire)
-    timer.start()
+    code = compile(call, name, "eval")  # of a string itself, eval would have the process end by the signal
     try:
-        eval(compile(call, name, "eval"))  # of a string itself, eval would have the process end by the signal
-        measured[name] = "ended by itself"
+        timer.start()
+        while True:  # one call may be over before the signal comes
+            eval(code)
     except KeyboardInterrupt:
         measured[name] = time.perf_counter() - sent[0]
     timer.join()
@@ -292,7 +293,6 @@ def test_interruptions_are_quick(capsys: pytest.CaptureFixture[str]) -> None:
         done = subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(left)], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         measured = json.loads(done.stdout)
-        assert all(isinstance(seconds, float) for seconds in measured.values()), measured
         best.update({name: min(seconds, best.get(name, seconds)) for name, seconds in measured.items()})
         left = {name: INTERRUPTED[name] for name, seconds in best.items() if seconds > 0.2}
         if not left:
