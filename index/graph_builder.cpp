@@ -18,30 +18,39 @@ constexpr std::size_t largest_batch = 2048;
 constexpr std::size_t batch_share =
     32;  // a batch is at most this part of the nodes before it, so that few neighbours hide in it
 constexpr std::size_t smallest_batch = 64;
+// While a level grows its lists have this part of their degree as room to spare, so that a full list is pruned once for
+// several new links and not for each; what is in the room at the end is pruned away.
+constexpr std::size_t spare_share = 4;
 constexpr std::uint32_t none = Graph::no_slot;
 
 // One level being built: lists with the distances of their links, which pruning needs again and again.
 struct Lists {
-  std::size_t degree;
+  std::size_t places;
   Array<std::uint32_t> links;
   Array<float> distances;
 
-  Lists(std::size_t nodes, std::size_t places)
-      : degree(places),
+  Lists(std::size_t nodes, std::size_t places_each)
+      : places(places_each),
         links(checked_product(nodes, places, "links")),
         distances(checked_product(nodes, places, "links")) {
     std::memset(links.data(), 0xFF, links.bytes());
   }
   [[nodiscard]] std::size_t count(std::size_t slot) const {
-    const std::uint32_t* list = links.data() + slot * degree;
+    const std::uint32_t* list = links.data() + slot * places;
     std::size_t n = 0;
-    while (n < degree && list[n] != none) ++n;
+    while (n < places && list[n] != none) ++n;
     return n;
   }
+  void read(std::size_t slot, std::vector<Candidate>& into) const {
+    into.clear();
+    const std::size_t n = count(slot);
+    for (std::size_t i = 0; i < n; ++i)
+      into.push_back({distances[slot * places + i], links[slot * places + i]});
+  }
   void write(std::size_t slot, std::span<const Candidate> chosen) {
-    for (std::size_t i = 0; i < degree; ++i) {
-      links[slot * degree + i] = i < chosen.size() ? chosen[i].slot : none;
-      distances[slot * degree + i] = i < chosen.size() ? chosen[i].distance : 0.0F;
+    for (std::size_t i = 0; i < places; ++i) {
+      links[slot * places + i] = i < chosen.size() ? chosen[i].slot : none;
+      distances[slot * places + i] = i < chosen.size() ? chosen[i].distance : 0.0F;
     }
   }
 };
@@ -70,7 +79,8 @@ class LevelBuilder {
         above_(above),
         workers_(workers),
         control_(control),
-        lists_(nodes, degree),
+        degree_(degree),
+        lists_(nodes, degree + degree / spare_share),
         first_back_(nodes, none) {}
 
   Graph::Level build(const std::string& phase, std::uint64_t done_before, std::uint64_t total) {
@@ -84,13 +94,14 @@ class LevelBuilder {
       control_.throw_if_stopped();
       control_.report(phase, done_before + prefix, total);
     }
+    prune_spare_places();
     Graph::Level level = view();
     make_reachable(level, space_, options_.ef_construction, lists_.distances.span());
     return level;
   }
 
  private:
-  [[nodiscard]] Graph::Level view() const { return {nodes_, lists_.degree, lists_.links}; }
+  [[nodiscard]] Graph::Level view() const { return {nodes_, lists_.places, lists_.links}; }
 
   void add_batch(std::size_t begin, std::size_t end) {
     const Graph::Level level = view();
@@ -98,7 +109,7 @@ class LevelBuilder {
       const auto slot = static_cast<std::uint32_t>(begin + task);
       find_candidates(level, slot, begin, end, workers_[worker]);
       Worker& w = workers_[worker];
-      w.selection.select(space_, w.candidates, lists_.degree, options_.alpha);
+      w.selection.select(space_, w.candidates, degree_, options_.alpha);
       lists_.write(slot, w.candidates);
     });
     collect_back_links(begin, end);
@@ -154,11 +165,11 @@ class LevelBuilder {
     back_.clear();
     targets_.clear();
     for (std::size_t slot = begin; slot < end; ++slot) {
-      for (std::size_t i = 0; i < lists_.degree; ++i) {
-        const std::uint32_t target = lists_.links[slot * lists_.degree + i];
+      for (std::size_t i = 0; i < degree_; ++i) {
+        const std::uint32_t target = lists_.links[slot * lists_.places + i];
         if (target == none) break;
         if (first_back_[target] == none) targets_.push_back(target);
-        back_.push_back({static_cast<std::uint32_t>(slot), lists_.distances[slot * lists_.degree + i],
+        back_.push_back({static_cast<std::uint32_t>(slot), lists_.distances[slot * lists_.places + i],
                          first_back_[target]});
         first_back_[target] = static_cast<std::uint32_t>(back_.size() - 1);
       }
@@ -167,11 +178,9 @@ class LevelBuilder {
 
   void merge_back_links(std::uint32_t target, Worker& worker) {
     std::vector<Candidate>& merged = worker.candidates;
-    merged.clear();
-    const std::size_t count = lists_.count(target);
-    const std::uint32_t* list = lists_.links.data() + target * lists_.degree;
-    for (std::size_t i = 0; i < count; ++i)
-      merged.push_back({lists_.distances[target * lists_.degree + i], list[i]});
+    lists_.read(target, merged);
+    const std::size_t count = merged.size();
+    const std::uint32_t* list = lists_.links.data() + target * lists_.places;
     for (std::uint32_t link = first_back_[target]; link != none; link = back_[link].next) {
       const std::uint32_t source = back_[link].source;
       if (std::find(list, list + count, source) == list + count)
@@ -179,8 +188,19 @@ class LevelBuilder {
     }
     if (merged.size() == count) return;
     std::sort(merged.begin(), merged.end());
-    if (merged.size() > lists_.degree) worker.selection.select(space_, merged, lists_.degree, options_.alpha);
+    if (merged.size() > lists_.places) worker.selection.select(space_, merged, degree_, options_.alpha);
     lists_.write(target, merged);
+  }
+
+  void prune_spare_places() {
+    Lists pruned(nodes_, degree_);
+    control_.executor.for_each(nodes_, [&](std::size_t slot, std::size_t worker) {
+      std::vector<Candidate>& list = workers_[worker].candidates;
+      lists_.read(slot, list);
+      if (list.size() > degree_) workers_[worker].selection.select(space_, list, degree_, options_.alpha);
+      pruned.write(slot, list);
+    });
+    lists_ = std::move(pruned);
   }
 
   const BuildSpace& space_;
@@ -189,6 +209,7 @@ class LevelBuilder {
   const std::vector<Graph::Level>& above_;  // from level l + 1 upwards
   std::vector<Worker>& workers_;
   const BuildControl& control_;
+  std::size_t degree_;
   Lists lists_;
   std::vector<std::uint32_t> first_back_;
   std::vector<BackLink> back_;
@@ -204,8 +225,9 @@ Graph build_graph(const CodeStore& codes, std::span<const float> extra, const Hn
   while (sizes.back() > options.m) sizes.push_back(std::max<std::size_t>(1, sizes.back() / options.m));
   std::vector<Worker> workers(control.executor.concurrency());
   for (Worker& worker : workers) {
-    worker.search.block.resize(2 * options.m);
-    worker.search.distances.resize(2 * options.m);
+    const std::size_t places = 2 * options.m + 2 * options.m / spare_share;
+    worker.search.block.resize(places);
+    worker.search.distances.resize(places);
   }
   std::uint64_t total = 0;
   for (const std::size_t size : sizes) total += size;
