@@ -2,10 +2,12 @@
 
 #include <any>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/index/pages.hpp"
 #include "vicinal/index/retriever.hpp"
 
 namespace vicinal {
@@ -42,6 +44,12 @@ class AnyRetriever {
   [[nodiscard]] Neighbors search(const VectorBatch& queries, std::size_t k, const SearchOptions& options = {},
                                  const SearchControl& control = {}) const;
 
+  /// The results of one query (dim() finite values, copied) in pages of about `page`, without an end known beforehand: by the retriever's own
+  /// pages() if it has them, else by RepeatedSearch. What `filter` refers to must outlive the pages. Throws as search() does.
+  [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                             const SearchOptions& options = {},
+                                             const Filter& filter = {}) const;
+
   /// The way back to the concrete type, nullptr when it is another.
   template <Retriever R>
   [[nodiscard]] const R* get_if() const {
@@ -60,6 +68,10 @@ class AnyRetriever {
     [[nodiscard]] virtual bool takes_multi_vector() const = 0;
     virtual void search(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,
                         const SearchControl& control) const = 0;
+    // Null when the retriever has none of its own.
+    [[nodiscard]] virtual std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                                       const SearchOptions& options,
+                                                       const Filter& filter) const = 0;
   };
   template <class R>
   struct Model final : Interface {
@@ -74,6 +86,19 @@ class AnyRetriever {
     }
     void search(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,
                 const SearchControl& control) const override {
+      retriever.search(queries, out, params_of(options), control);
+    }
+    [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                               const SearchOptions& options,
+                                               const Filter& filter) const override {
+      const typename R::Params params = params_of(options);
+      if constexpr (requires { retriever.pages(query, page, params, filter); }) {
+        return retriever.pages(query, page, params, filter);
+      } else {
+        return nullptr;
+      }
+    }
+    static typename R::Params params_of(const SearchOptions& options) {
       typename R::Params params{};
       if (options.params.has_value()) {
         const auto* given = std::any_cast<typename R::Params>(&options.params);
@@ -83,7 +108,7 @@ class AnyRetriever {
         params = R::Params::from_effort(options.effort);
       }
       params.validate();
-      retriever.search(queries, out, params, control);
+      return params;
     }
     R retriever;
   };

@@ -56,11 +56,7 @@ bool walk_all(const Graph::Level& level, const Scorer& score, const Test& passes
   while (!frontier.empty() && frontier.distance() <= pool.worst()) {
     const std::uint32_t* const list = level.list(frontier.slot());
     frontier.pop();
-    std::size_t fresh = 0;
-    for (std::size_t i = 0; i < level.degree && list[i] != Graph::no_slot; ++i) {
-      block[fresh] = list[i];
-      fresh += scratch.visited.insert(list[i]) ? 1 : 0;
-    }
+    const std::size_t fresh = take_fresh(list, level.degree, scratch.visited, block);
     if (!frontier.empty()) prefetch(level.list(frontier.slot()), level.degree * sizeof(std::uint32_t));
     score_block(score, scratch, fresh, distances);
     work.distances += fresh;

@@ -5,22 +5,6 @@
 #include "vicinal/core/prefetch.hpp"
 
 namespace vicinal {
-namespace {
-
-// Writes the neighbours of a list that this search has not met to `block`, marks them, and returns how many. Without branches:
-// whether a neighbour is new is a coin toss to the predictor.
-std::size_t take_fresh(const std::uint32_t* list, std::size_t degree, VisitedSet& visited,
-                       std::uint32_t* block) noexcept {
-  std::size_t fresh = 0;
-  for (std::size_t i = 0; i < degree && list[i] != Graph::no_slot; ++i) {
-    block[fresh] = list[i];
-    fresh += visited.insert(list[i]) ? 1 : 0;
-  }
-  return fresh;
-}
-
-}  // namespace
-
 ScratchPool::Lease ScratchPool::borrow() {
   {
     const std::lock_guard lock(mutex_);

@@ -119,6 +119,18 @@ struct SpaceScorer {
   void ask_for(std::uint32_t slot) const { space->ask_for(slot); }
 };
 
+/// Writes the neighbours of a list that this search has not met to `block`, marks them, and returns how many. Without branches:
+/// whether a neighbour is new is a coin toss to the predictor.
+inline std::size_t take_fresh(const std::uint32_t* list, std::size_t degree, VisitedSet& visited,
+                              std::uint32_t* block) noexcept {
+  std::size_t fresh = 0;
+  for (std::size_t i = 0; i < degree && list[i] != Graph::no_slot; ++i) {
+    block[fresh] = list[i];
+    fresh += visited.insert(list[i]) ? 1 : 0;
+  }
+  return fresh;
+}
+
 /// From `entry` to the nearest node that greedy steps on `level` lead to. `entry_distance` goes in and out.
 template <class Score>
 std::uint32_t greedy_descent(const Graph::Level& level, const Score& score, std::uint32_t entry,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "vicinal/index/graph.hpp"
+#include "vicinal/index/pages.hpp"
 #include "vicinal/index/retriever.hpp"
 #include "vicinal/quant/code_store.hpp"
 
@@ -91,6 +92,11 @@ class Hnsw {
   void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
                       const Params& params, const SearchControl& control) const;
 
+  /// The results of `query` in pages of about `page`, by a walk that goes on where it stopped; over links and records in either layout. The first
+  /// page is what search() finds in the plain layout. `filter` must outlive it. Borrows a search's scratch until it is destroyed.
+  [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                             const Params& params, const Filter& filter) const;
+
   void save(ContainerWriter& writer, const std::string& prefix) const;
   static Hnsw load(const Container& file, const std::string& prefix);  ///< validates; throws CorruptFile
 
@@ -98,6 +104,7 @@ class Hnsw {
   struct State;
   struct Call;
   struct Lane;
+  class PagedWalk;
   void search_some(const Call& call, std::size_t begin, std::size_t end, SearchStats& work) const;
   void begin_query(const Call& call, std::size_t query, LineQueue* queue, Lane& lane) const;
   void finish_query(const Call& call, Lane& lane, SearchStats& stats) const;

@@ -335,6 +335,53 @@ void Index::search_by_id(const VectorBatch& queries, NeighborsView out, const Se
   }
 }
 
+// Pages by row number, told in ids of one's own.
+class Index::PagesById final : public Pages {
+ public:
+  PagesById(Index index, std::span<const float> query, std::size_t page, const SearchOptions& options,
+            Filter filter)
+      : index_(std::move(index)),
+        filter_(std::move(filter)),
+        rows_(filter_, index_.ids(), 1),
+        by_row_(index_.retriever_.pages(query, page, options, rows_.by_row)) {}
+
+  void next(std::size_t count, Page& page, const SearchControl& control) override {
+    by_row_->next(count, page, control);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < page.size(); ++i) {
+      const Id id = index_.ids()[static_cast<std::size_t>(page.ids[i])];
+      if (!filter_.passes_all() && !filter_(id)) continue;  // as in search_by_id()
+      page.ids[kept] = id;
+      page.distances[kept++] = page.distances[i];
+    }
+    page.ids.resize(kept);
+    page.distances.resize(kept);
+  }
+
+ private:
+  Index index_;
+  Filter filter_;
+  RowFilter rows_;
+  std::unique_ptr<Pages> by_row_;
+};
+
+std::unique_ptr<Pages> Index::pages(std::span<const float> query, std::size_t page,
+                                    const IndexSearchOptions& options, const Filter& filter) const {
+  Params{options}.validate();
+  const SearchOptions by_row{retriever_.has_value() ? effort_for(options, page) : 0, {}};
+  if (ids_.empty()) return retriever_.pages(query, page, by_row, filter);
+  return std::make_unique<PagesById>(*this, query, page, by_row, filter);
+}
+
+RangeNeighbors Index::search_range(MatrixView<const float> queries, float radius,
+                                   const IndexSearchOptions& options, const SearchControl& control) const {
+  validate_batch(queries, dim(), "queries");
+  const auto open = [&](std::span<const float> query, std::size_t page) {
+    return pages(query, page, options, control.filter);
+  };
+  return vicinal::search_range(open, queries, radius, control);
+}
+
 std::vector<std::uint32_t> Index::rows_of_ids(std::span<const Id> ids) const {
   std::vector<std::uint32_t> rows;
   rows.reserve(ids.size());

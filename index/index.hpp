@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "vicinal/core/container.hpp"
 #include "vicinal/index/any_retriever.hpp"
 #include "vicinal/index/calibration.hpp"
+#include "vicinal/index/range_search.hpp"
 #include "vicinal/index/spec.hpp"
 
 namespace vicinal {
@@ -83,6 +85,17 @@ class Index {
   void search(const VectorBatch& queries, NeighborsView out, const Params& params,
               const SearchControl& control) const;
 
+  /// The results of one query (dim() finite values, copied) in pages of about `page`, in the caller's ids; a target recall is that of the first
+  /// page. What `filter` refers to must outlive the pages. A graph without rerank goes on where it stopped, another index searches again, for
+  /// ever more. Throws as search() does.
+  [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                             const IndexSearchOptions& options = {},
+                                             const Filter& filter = {}) const;
+  /// See vicinal::search_range().
+  [[nodiscard]] RangeNeighbors search_range(MatrixView<const float> queries, float radius,
+                                            const IndexSearchOptions& options = {},
+                                            const SearchControl& control = {}) const;
+
   /// The vectors of `ids` as the index holds them, into `out` (one row an id): the rerank rows where there are some, else the
   /// decoded codes (mapped back when they are of a projection); exact for f32, of length 1 for cosine. Throws InvalidArgument for an id that is not in the index (nothing is
   /// written then) or a shape that does not fit. O(ids x dim), and O(size) once for a graph.
@@ -107,6 +120,7 @@ class Index {
   static Index open(const Container& file);
 
  private:
+  class PagesById;
   [[nodiscard]] std::vector<std::uint32_t> rows_of_ids(std::span<const Id> ids) const;
   [[nodiscard]] std::size_t effort_for(const IndexSearchOptions& options, std::size_t k) const;
   void search_by_id(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,

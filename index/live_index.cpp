@@ -254,23 +254,53 @@ Neighbors LiveIndex::search(const VectorBatch& queries, std::size_t k, const Ind
   return out;
 }
 
+std::unique_ptr<Pages> LiveIndex::pages(std::span<const float> query, std::size_t page,
+                                        const IndexSearchOptions& options, const Filter& filter) const {
+  if (state_ == nullptr) throw InvalidArgument("the index is empty: nothing was created or opened");
+  validate_batch(MatrixView<const float>(query.data(), 1, query.size()), dim(), "query");
+  if (page == 0) throw InvalidArgument("the page is 0, expected at least 1");
+  const IndexSearchOptions fixed{effort_for(options, page), {}};
+  const auto search = [self = *this, query = std::vector<float>(query.begin(), query.end()), fixed, filter](
+                          std::size_t k, const SearchControl& control) {
+    SearchControl filtered = control;
+    filtered.filter = filter;
+    return self.search(MatrixView<const float>(query.data(), 1, query.size()), k, fixed, filtered);
+  };
+  return std::make_unique<RepeatedSearch>(search, [self = *this] { return self.size(); });
+}
+
+RangeNeighbors LiveIndex::search_range(MatrixView<const float> queries, float radius,
+                                       const IndexSearchOptions& options,
+                                       const SearchControl& control) const {
+  if (state_ == nullptr) throw InvalidArgument("the index is empty: nothing was created or opened");
+  validate_batch(queries, dim(), "queries");
+  const auto open = [&](std::span<const float> query, std::size_t page) {
+    return pages(query, page, options, control.filter);
+  };
+  return vicinal::search_range(open, queries, radius, control);
+}
+
+// 0 for the default.
+std::size_t LiveIndex::effort_for(const IndexSearchOptions& options, std::size_t k) const {
+  Params{options}.validate();
+  if (!options.target_recall) return options.effort;
+  const std::optional<Calibration> measured = calibration();
+  if (!measured) {
+    throw InvalidArgument(
+        "the index is not calibrated, so it cannot aim at a target recall: compact it, or give an effort");
+  }
+  return measured->effort_for(*options.target_recall, k);
+}
+
 void LiveIndex::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                        const SearchControl& control) const {
-  params.validate();
   if (state_ == nullptr) throw InvalidArgument("the index is empty: nothing was created or opened");
+  const std::size_t effort = effort_for(params.search, out.k());
   validate_batch(queries, dim(), "queries");
   if (queries.multi_vector())
     throw InvalidArgument("queries of several vectors for an index of single vectors");
   LiveHnsw::Params search{};
-  if (params.search.effort != 0) search.ef = params.search.effort;
-  if (params.search.target_recall) {
-    const std::optional<Calibration> measured = calibration();
-    if (!measured) {
-      throw InvalidArgument(
-          "the index is not calibrated, so it cannot aim at a target recall: compact it, or give an effort");
-    }
-    search.ef = measured->effort_for(*params.search.target_recall, out.k());
-  }
+  if (effort != 0) search.ef = effort;
   search.validate();
   if (state_->ready()) {
     state_->graph.search(queries, out, search, control);

@@ -62,6 +62,15 @@ class LiveIndex {
   void search(const VectorBatch& queries, NeighborsView out, const Params& params,
               const SearchControl& control) const;
 
+  /// As Index::pages, by RepeatedSearch: each page is of the content of its moment. The pages share the index.
+  [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                             const IndexSearchOptions& options = {},
+                                             const Filter& filter = {}) const;
+  /// See vicinal::search_range().
+  [[nodiscard]] RangeNeighbors search_range(MatrixView<const float> queries, float radius,
+                                            const IndexSearchOptions& options = {},
+                                            const SearchControl& control = {}) const;
+
   /// Makes a change whole: on disk first when there is a log, then for searches to see. Returns how many items it took away. Throws as
   /// LiveHnsw::apply() does, and IoError; nothing is changed then.
   std::size_t apply(const LiveChange& change, const BuildControl& control = {});
@@ -85,6 +94,8 @@ class LiveIndex {
 
  private:
   struct State;
+  [[nodiscard]] std::size_t effort_for(const IndexSearchOptions& options, std::size_t k) const;
+
   std::shared_ptr<State> state_;
 };
 static_assert(MutableRetriever<LiveIndex>);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "vicinal/index/ranking.hpp"
@@ -15,9 +16,7 @@ namespace {
 constexpr std::size_t most_mapped = std::size_t{1} << 22;
 
 // Adds a constant to the distances of one query. What differed by less than the sum can hold is equal then: ties are by id.
-void add_constant(NeighborsView out, std::size_t query, float constant) {
-  const std::span<float> distances = out.distances[query].first(out.counts[query]);
-  const std::span<Id> ids = out.ids[query].first(out.counts[query]);
+void add_constant(std::span<Id> ids, std::span<float> distances, float constant) {
   for (float& distance : distances) distance += constant;
   for (std::size_t begin = 0; begin < ids.size();) {
     std::size_t end = begin + 1;
@@ -31,6 +30,25 @@ NeighborsView rows_from(NeighborsView out, std::size_t first, std::size_t count)
   return {out.ids.rows_from(first, count), out.distances.rows_from(first, count),
           out.counts.subspan(first, count)};
 }
+
+// The inner pages, with the query's constant on every distance.
+class MovedPages final : public Pages {
+ public:
+  MovedPages(std::unique_ptr<Pages> inner, float constant, std::string name)
+      : inner_(std::move(inner)), constant_(constant), name_(std::move(name)) {}
+
+  void next(std::size_t count, Page& page, const SearchControl& control) override {
+    inner_->next(count, page, control);
+    if (control.stats != nullptr)
+      control.stats->strategy = fmt::format("{} > {}", name_, control.stats->strategy);
+    add_constant(page.ids, page.distances, constant_);
+  }
+
+ private:
+  std::unique_ptr<Pages> inner_;
+  float constant_;
+  std::string name_;
+};
 
 }  // namespace
 
@@ -64,6 +82,18 @@ void QueryMapped::search_without(const VectorBatch& queries, std::span<const std
   search_with(inner, queries, out, control);
 }
 
+std::string QueryMapped::name() const {
+  return fmt::format("{}({})", to_string(projection_.kind()), projection_.out_dim());
+}
+
+std::unique_ptr<Pages> QueryMapped::pages(std::span<const float> query, std::size_t page,
+                                          const Params& params, const Filter& filter) const {
+  std::vector<float> mapped(std::max<std::size_t>(1, inner_.dim()));
+  Array<float> scratch;
+  const float constant = projection_.project_query(query, mapped, scratch);
+  return std::make_unique<MovedPages>(inner_.pages(mapped, page, params.inner, filter), constant, name());
+}
+
 void QueryMapped::search_with(Inner inner, const VectorBatch& queries, NeighborsView out,
                               const SearchControl& control) const {
   const std::size_t dim = std::max<std::size_t>(1, inner_.dim());
@@ -92,12 +122,14 @@ void QueryMapped::search_with(Inner inner, const VectorBatch& queries, Neighbors
         });
     const NeighborsView found = rows_from(out, first, count);
     inner(MatrixView<const float>(mapped.data(), count, dim), first, found, inner_control);
-    for (std::size_t i = 0; i < count; ++i) add_constant(found, i, constants[i]);
+    for (std::size_t i = 0; i < count; ++i) {
+      add_constant(found.ids[i].first(found.counts[i]), found.distances[i].first(found.counts[i]),
+                   constants[i]);
+    }
   }
   if (control.stats != nullptr) {
     control.stats->add_work(work);
-    control.stats->strategy =
-        fmt::format("{}({}) > {}", to_string(projection_.kind()), projection_.out_dim(), work.strategy);
+    control.stats->strategy = fmt::format("{} > {}", name(), work.strategy);
   }
 }
 

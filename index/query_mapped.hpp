@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "vicinal/core/function_ref.hpp"
 #include "vicinal/index/any_retriever.hpp"
@@ -44,10 +45,15 @@ class QueryMapped {
   void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
                       const Params& params, const SearchControl& control) const;
 
+  /// The inner retriever's pages for the mapped query.
+  [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                             const Params& params, const Filter& filter) const;
+
  private:
   // Fills `out` with results for mapped queries that begin at query `first` of the batch.
   using Inner = FunctionRef<void(const VectorBatch& mapped, std::size_t first, NeighborsView out,
                                  const SearchControl& control)>;
+  [[nodiscard]] std::string name() const;
   void search_with(Inner inner, const VectorBatch& queries, NeighborsView out,
                    const SearchControl& control) const;
 

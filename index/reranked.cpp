@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <vector>
 
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/index/ranking.hpp"
+#include "vicinal/index/reranked_scratch.hpp"
 #include "vicinal/index/search_without.hpp"
 
 namespace vicinal {
@@ -16,8 +16,6 @@ namespace {
 
 // Candidates held at one time, which bounds the memory of a large batch with a large k.
 constexpr std::size_t most_candidates = std::size_t{1} << 22;
-// Scratch of more bytes than this goes back to the system after the search that needed it.
-constexpr std::size_t most_kept_bytes = std::size_t{64} << 20;
 
 SearchOptions inner_at(std::size_t effort) { return {effort, {}}; }
 
@@ -29,54 +27,6 @@ void Reranked::Params::validate() const {
   if (depth == 0 || (depth >= 1 && std::isfinite(depth))) return;
   throw InvalidArgument(fmt::format("the rerank depth is {}, expected 0 (as built) or at least 1", depth));
 }
-
-// What a search borrows. Vectors keep their memory from one search to the next.
-struct Reranked::Scratch {
-  struct Worker {
-    PreparedQuery query;
-    TwoLevelQuery levels;
-    std::vector<Id> ids;
-    std::vector<std::uint32_t> slots;
-    std::vector<float> distances;
-    std::vector<Ranked> found;
-    std::uint64_t reranked = 0;
-  };
-  std::vector<Id> ids;
-  std::vector<float> distances;
-  std::vector<std::uint32_t> counts;
-  std::vector<Worker> workers;
-
-  NeighborsView candidates(std::size_t queries, std::size_t k) {
-    ids.resize(std::max(ids.size(), queries * k));
-    distances.resize(std::max(distances.size(), queries * k));
-    counts.resize(std::max(counts.size(), queries));
-    return {{ids.data(), queries, k}, {distances.data(), queries, k}, std::span(counts).first(queries)};
-  }
-  [[nodiscard]] std::size_t bytes() const {
-    return ids.capacity() * sizeof(Id) + distances.capacity() * sizeof(float);
-  }
-};
-
-// Scratch that is not in use. As many are made as searches ran at one time.
-class Reranked::ScratchPool {
- public:
-  std::unique_ptr<Scratch> take() {
-    const std::scoped_lock lock(mutex_);
-    if (free_.empty()) return std::make_unique<Scratch>();
-    std::unique_ptr<Scratch> scratch = std::move(free_.back());
-    free_.pop_back();
-    return scratch;
-  }
-  void give_back(std::unique_ptr<Scratch> scratch) {
-    if (scratch->bytes() > most_kept_bytes) return;
-    const std::scoped_lock lock(mutex_);
-    free_.push_back(std::move(scratch));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Scratch>> free_;
-};
 
 Reranked::Reranked(AnyRetriever inner, CodeStore rows, double depth)
     : inner_(std::move(inner)),
@@ -144,6 +94,14 @@ std::size_t Reranked::candidates_for(std::size_t k, const Params& params) const 
   return std::max<std::size_t>(1, std::min(size(), std::max(candidates, k)));
 }
 
+std::size_t Reranked::row_bytes() const {
+  return levels_ ? levels_->bytes_per_vector() : rows_.bytes_per_vector();
+}
+
+std::string Reranked::description(std::size_t candidates) const {
+  return fmt::format("rerank({}{}, {})", levels_ ? "+" : "", to_string(rows_.codec().kind()), candidates);
+}
+
 void Reranked::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                       const SearchControl& control) const {
   const auto candidates = [&](std::size_t first, NeighborsView found, const SearchControl& inner_control) {
@@ -184,10 +142,9 @@ void Reranked::search_with(Candidates candidates, const VectorBatch& queries, Ne
 
   if (control.stats != nullptr) {
     for (const Scratch::Worker& worker : scratch->workers) work.reranked += worker.reranked;
-    work.bytes += work.reranked * (levels_ ? levels_->bytes_per_vector() : rows_.bytes_per_vector());
+    work.bytes += work.reranked * row_bytes();
     control.stats->add_work(work);
-    control.stats->strategy = fmt::format("rerank({}{}, {}) > {}", levels_ ? "+" : "",
-                                          to_string(rows_.codec().kind()), wanted, work.strategy);
+    control.stats->strategy = fmt::format("{} > {}", description(wanted), work.strategy);
   }
   scratch_->give_back(std::move(scratch));
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "vicinal/core/function_ref.hpp"
 #include "vicinal/index/any_retriever.hpp"
@@ -60,16 +61,23 @@ class Reranked {
   void search_without(const VectorBatch& queries, std::span<const std::uint32_t> absent, NeighborsView out,
                       const Params& params, const SearchControl& control) const;
 
+  /// The inner retriever's pages, each scored again with as many candidates ahead of it as a search for a page would look at.
+  [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
+                                             const Params& params, const Filter& filter) const;
+
  private:
   // Fills `out` with candidates for queries [first, first + out.size()) of the batch.
   using Candidates = FunctionRef<void(std::size_t first, NeighborsView out, const SearchControl& control)>;
   struct Scratch;
   class ScratchPool;
+  class PagedRerank;
 
   void require_fit() const;
   [[nodiscard]] std::size_t slot_of(std::size_t row) const {
     return slot_of_row_.empty() ? row : slot_of_row_[row];
   }
+  [[nodiscard]] std::size_t row_bytes() const;
+  [[nodiscard]] std::string description(std::size_t candidates) const;
   [[nodiscard]] std::size_t candidates_for(std::size_t k, const Params& params) const;
   void search_with(Candidates candidates, const VectorBatch& queries, NeighborsView out, const Params& params,
                    const SearchControl& control) const;

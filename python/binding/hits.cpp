@@ -47,18 +47,6 @@ nb::object counts(nb::handle self) {
   return view_of(self, hits.neighbors.counts().data(), hits, true);
 }
 
-nb::dict stats(const Hits& hits) {
-  nb::dict result;
-  result["queries"] = hits.stats.queries;
-  result["distances"] = hits.stats.distances;
-  result["reranked"] = hits.stats.reranked;
-  result["hops"] = hits.stats.hops;
-  result["bytes"] = hits.stats.bytes;
-  result["strategy"] = hits.stats.strategy;
-  result["stop"] = std::string(to_string(hits.stats.stop));
-  return result;
-}
-
 std::string explain(const Hits& hits) {
   const SearchStats& stats = hits.stats;
   const double queries = static_cast<double>(std::max<std::uint64_t>(1, hits.neighbors.size()));
@@ -84,6 +72,18 @@ std::string represent(const Hits& hits) {
 
 }  // namespace
 
+nb::dict stats_dict(const SearchStats& stats) {
+  nb::dict result;
+  result["queries"] = stats.queries;
+  result["distances"] = stats.distances;
+  result["reranked"] = stats.reranked;
+  result["hops"] = stats.hops;
+  result["bytes"] = stats.bytes;
+  result["strategy"] = stats.strategy;
+  result["stop"] = std::string(to_string(stats.stop));
+  return result;
+}
+
 void bind_hits(nb::module_& module) {
   nb::class_<Hits>(module, "Hits", nb::is_final(),
                    "What a search found. Unpacks as ``ids, distances = hits``; a query of one dimension has "
@@ -98,9 +98,11 @@ void bind_hits(nb::module_& module) {
                    "(queries, k) float32; smaller is closer for every metric, so an inner product is negated")
       .def_prop_ro("counts", &counts, nb::sig("def counts(self) -> int | numpy.typing.NDArray[numpy.uint32]"),
                    "(queries,) how many of the k are real; an int for a query of one dimension")
-      .def_prop_ro("stats", &stats, nb::sig("def stats(self) -> dict[str, int | str]"),
-                   "Work summed over the queries: distances, reranked, hops, bytes read, the strategy and "
-                   "why it ended.")
+      .def_prop_ro(
+          "stats", [](const Hits& hits) { return stats_dict(hits.stats); },
+          nb::sig("def stats(self) -> dict[str, int | str]"),
+          "Work summed over the queries: distances, reranked, hops, bytes read, the strategy and "
+          "why it ended.")
       .def("explain", &explain, "How the search was answered and what it cost a query, in words.")
       .def(
           "__iter__", [](nb::handle self) { return nb::iter(nb::make_tuple(ids(self), distances(self))); },

@@ -14,6 +14,8 @@ struct Hits {
   bool one_dimensional = false;  ///< the query was one vector: results have one dimension less
 };
 
+nanobind::dict stats_dict(const SearchStats& stats);
+
 void bind_hits(nanobind::module_& module);
 
 }  // namespace vicinal::python

@@ -4,6 +4,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include "filter.hpp"
 #include "hits.hpp"
 #include "interruptible.hpp"
+#include "pages.hpp"
 #include "rows.hpp"
 #include "search.hpp"
 #include "threads.hpp"
@@ -158,6 +160,19 @@ void bind_index(nb::module_& module) {
                    "effort: int | None = None, filter: Filter | None = None, threads: int | None = None, "
                    "timeout: float | None = None, max_distances: int | None = None) -> Hits"),
            search_documentation)
+      .def("search_iter", &search_iter<Index>, "query"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
+           "effort"_a = nb::none(), "filter"_a = nb::none(),
+           nb::sig(
+               "def search_iter(self, query: Vectors, k: int = 10, *, recall: float | None = None, "
+               "effort: int | None = None, filter: Filter | None = None) -> collections.abc.Iterator[Hits]"),
+           search_iter_documentation)
+      .def("search_range", &search_range<Index>, "queries"_a, "radius"_a, nb::kw_only(),
+           "recall"_a = nb::none(), "effort"_a = nb::none(), "filter"_a = nb::none(),
+           "threads"_a = nb::none(), "timeout"_a = nb::none(), "max_distances"_a = nb::none(),
+           nb::sig("def search_range(self, queries: Vectors, radius: float, *, recall: float | None = None, "
+                   "effort: int | None = None, filter: Filter | None = None, threads: int | None = None, "
+                   "timeout: float | None = None, max_distances: int | None = None) -> RangeHits"),
+           search_range_documentation)
       .def(
           "save",
           [](const Index& index, nb::handle path) {

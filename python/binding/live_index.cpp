@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "vicinal/index/live_index.hpp"
 #include "arguments.hpp"
 #include "interruptible.hpp"
+#include "pages.hpp"
 #include "rows.hpp"
 #include "search.hpp"
 #include "threads.hpp"
@@ -129,6 +131,10 @@ void bind_live_index(nb::module_& module) {
           },
           "index"_a)
       .def("search", &search_index<LiveIndex>, "queries"_a, "k"_a, nb::kw_only(), "recall"_a,
+           "effort"_a.none(), "filter"_a.none(), "threads"_a.none(), "timeout"_a, "max_distances"_a.none())
+      .def("search_iter", &search_iter<LiveIndex>, "query"_a, "k"_a, nb::kw_only(), "recall"_a,
+           "effort"_a.none(), "filter"_a.none())
+      .def("search_range", &search_range<LiveIndex>, "queries"_a, "radius"_a, nb::kw_only(), "recall"_a,
            "effort"_a.none(), "filter"_a.none(), "threads"_a.none(), "timeout"_a, "max_distances"_a.none())
       .def("apply", &apply, "vectors"_a, "ids"_a, "removed"_a, "must_be_new"_a, "threads"_a.none())
       .def("close",

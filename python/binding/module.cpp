@@ -21,6 +21,7 @@
 #include "index.hpp"
 #include "interruptible.hpp"
 #include "live_index.hpp"
+#include "pages.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -52,6 +53,7 @@ NB_MODULE(_vicinal, module) {
   module.attr("__version__") = std::string(vicinal::version);
   bind_errors(module);
   bind_hits(module);
+  bind_pages(module);
   bind_index(module);
   bind_live_index(module);
   bind_explore(module);

@@ -66,6 +66,37 @@ double work_bound(const Searched& index, std::size_t queries, std::size_t k) {
   return static_cast<double>(queries) * (static_cast<double>(index.dim()) * read + kept);
 }
 
+// Runs what searches by `control`, which is told to stop by a signal or by a filter that raised. Without the GIL.
+template <class Run>
+void run_search(const PythonFilter& rule, double work, SearchControl& control, const Run& run) {
+  if (!rule.calls_python() && work <= short_work) {
+    const nanobind::gil_scoped_release released;
+    run();
+    return;
+  }
+  run_interruptibly([&](const Job& job) {
+    std::stop_source stop;
+    const auto request = [&stop] { stop.request_stop(); };
+    const std::stop_callback interrupted(job.stop, request);
+    const std::stop_callback failed(rule.failed().get_token(), request);
+    control.stop = stop.get_token();
+    run();
+  });
+  rule.rethrow();
+}
+
+inline std::optional<SearchControl::Clock::time_point> deadline_after(std::optional<double> timeout) {
+  if (!timeout) return std::nullopt;
+  if (!(*timeout >= 0)) throw InvalidArgument(fmt::format("timeout is {} s, expected 0 or more", *timeout));
+  const auto limit = std::chrono::duration<double>(std::min(*timeout, 1e9));
+  return SearchControl::Clock::now() + std::chrono::duration_cast<SearchControl::Clock::duration>(limit);
+}
+
+inline std::uint64_t budget_of(nanobind::handle max_distances) {
+  constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  return max_distances.is_none() ? most : whole_number(max_distances, "max_distances", 1, most);
+}
+
 template <class Searched>
 nanobind::object search_index(const Searched& index, nanobind::handle queries, nanobind::handle k,
                               std::optional<double> recall, nanobind::handle effort, nanobind::handle filter,
@@ -78,16 +109,8 @@ nanobind::object search_index(const Searched& index, nanobind::handle queries, n
   const typename Searched::Params params{{optional_number(effort, "effort", most_effort), recall}};
   SearchControl control;
   control.stats = &hits.stats;
-  if (!max_distances.is_none()) {
-    control.max_distances =
-        whole_number(max_distances, "max_distances", 1, std::numeric_limits<std::uint64_t>::max());
-  }
-  if (timeout) {
-    if (!(*timeout >= 0)) throw InvalidArgument(fmt::format("timeout is {} s, expected 0 or more", *timeout));
-    const auto limit = std::chrono::duration<double>(std::min(*timeout, 1e9));
-    control.deadline =
-        SearchControl::Clock::now() + std::chrono::duration_cast<SearchControl::Clock::duration>(limit);
-  }
+  control.max_distances = budget_of(max_distances);
+  control.deadline = deadline_after(timeout);
   const std::size_t pool = optional_number(threads, "threads", most_threads);
   const std::size_t count = rows.view().rows();
   // Before room for the answers is made; the values are looked at later.
@@ -96,26 +119,11 @@ nanobind::object search_index(const Searched& index, nanobind::handle queries, n
   control.filter = rule.filter();
   require_room(wanted, count);
   const ExecutorRef pool_executor = count > 1 ? executor(pool) : ExecutorRef();
-  const auto run = [&] {
+  run_search(rule, work_bound(index, count, wanted), control, [&] {
     hits.neighbors = Neighbors(count, wanted);
     control.executor = pool_executor;
     index.search(rows.view(), hits.neighbors.view(), params, control);
-  };
-  if (rule.calls_python() || work_bound(index, count, wanted) > short_work) {
-    run_interruptibly([&](const Job& job) {
-      // Whichever asks first to stop: a signal, or a filter that raised.
-      std::stop_source stop;
-      const auto request = [&stop] { stop.request_stop(); };
-      const std::stop_callback interrupted(job.stop, request);
-      const std::stop_callback failed(rule.failed().get_token(), request);
-      control.stop = stop.get_token();
-      run();
-    });
-    rule.rethrow();
-  } else {
-    const nanobind::gil_scoped_release released;
-    run();
-  }
+  });
   return nanobind::cast(std::move(hits));
 }
 

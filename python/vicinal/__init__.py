@@ -15,7 +15,7 @@ from ._errors import CorruptFile, InvalidArgument, IoError, SpecError, Unsupport
 from ._explore import Exploration, ExploredPoint, explore
 from ._functions import build, exact, explain, open, recall, reconstruct, verify
 from ._live import LiveIndex
-from ._vicinal import Hits, Index, __version__
+from ._vicinal import Hits, Index, RangeHits, __version__
 from ._writer import Writer
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "InvalidArgument",
     "IoError",
     "LiveIndex",
+    "RangeHits",
     "SpecError",
     "Unsupported",
     "Writer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from ._arrays import id_array, integers_or_mask, whole_number
 from ._changing import LAST_ID, NO_IDS, Changing
 from ._errors import InvalidArgument
 from ._functions import Path, Vectors, checked_dim, checked_seed, checked_threads
-from ._vicinal import Hits, Index, _LiveIndex
+from ._vicinal import Hits, Index, RangeHits, _LiveIndex
 from ._writer import Writer
 
 LIVE_SPEC = "i8 | hnsw(m=16, efc=100, alpha=1.2) | rerank(f16, 3x)"
@@ -177,6 +178,35 @@ class LiveIndex(Changing):
         calibration: that of the index this one goes on from, or of the last `compact`."""
         return self._own.search(
             queries, k, recall=recall, effort=effort, filter=filter, threads=threads, timeout=timeout, max_distances=max_distances
+        )
+
+    def search_iter(
+        self,
+        query: Vectors,
+        k: int = 10,
+        *,
+        recall: float | None = None,
+        effort: int | None = None,
+        filter: Any = None,
+    ) -> Iterator[Hits]:
+        """As Index.search_iter, but every now and then it searches again, for twice as many; each page is of the content of its moment."""
+        return self._own.search_iter(query, k, recall=recall, effort=effort, filter=filter)
+
+    def search_range(
+        self,
+        queries: Vectors,
+        radius: float,
+        *,
+        recall: float | None = None,
+        effort: int | None = None,
+        filter: Any = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+        max_distances: int | None = None,
+    ) -> RangeHits:
+        """As Index.search_range."""
+        return self._own.search_range(
+            queries, radius, recall=recall, effort=effort, filter=filter, threads=threads, timeout=timeout, max_distances=max_distances
         )
 
     def freeze(self, *, layout: str | None = None, calibrate: bool = True) -> Index:

@@ -27,6 +27,18 @@ class Hits:
     def explain(self) -> str: ...
     def __iter__(self) -> Iterator[npt.NDArray[Any]]: ...
 
+class RangeHits:
+    @property
+    def offsets(self) -> npt.NDArray[np.uint64]: ...
+    @property
+    def ids(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def distances(self) -> npt.NDArray[np.float32]: ...
+    @property
+    def stats(self) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, query: int, /) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]: ...
+
 @final
 class Index:
     @property
@@ -57,6 +69,27 @@ class Index:
         timeout: float | None = None,
         max_distances: int | None = None,
     ) -> Hits: ...
+    def search_iter(
+        self,
+        query: npt.ArrayLike,
+        k: int = 10,
+        *,
+        recall: float | None = None,
+        effort: int | None = None,
+        filter: npt.ArrayLike | Callable[[int], bool] | None = None,
+    ) -> Iterator[Hits]: ...
+    def search_range(
+        self,
+        queries: npt.ArrayLike,
+        radius: float,
+        *,
+        recall: float | None = None,
+        effort: int | None = None,
+        filter: npt.ArrayLike | Callable[[int], bool] | None = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+        max_distances: int | None = None,
+    ) -> RangeHits: ...
     def save(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None: ...
     def _reconstruct(self, ids: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]: ...
     def _time_searches(self, queries: npt.ArrayLike, k: int, effort: int, one_by_one: bool) -> float: ...
@@ -99,6 +132,27 @@ class _LiveIndex:
         timeout: float | None,
         max_distances: int | None,
     ) -> Hits: ...
+    def search_iter(
+        self,
+        query: npt.ArrayLike,
+        k: int,
+        *,
+        recall: float | None,
+        effort: int | None,
+        filter: npt.ArrayLike | Callable[[int], bool] | None,
+    ) -> Iterator[Hits]: ...
+    def search_range(
+        self,
+        queries: npt.ArrayLike,
+        radius: float,
+        *,
+        recall: float | None,
+        effort: int | None,
+        filter: npt.ArrayLike | Callable[[int], bool] | None,
+        threads: int | None,
+        timeout: float | None,
+        max_distances: int | None,
+    ) -> RangeHits: ...
     def apply(
         self,
         vectors: npt.ArrayLike,

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "sample_data.hpp"
@@ -35,6 +36,60 @@ TEST(Hnsw, RecallGrowsWithEffortToNearlyOne) {
     EXPECT_GT(high, 0.99) << to_string(metric);
     EXPECT_LT(low, high) << to_string(metric);
   }
+}
+
+TEST(Hnsw, PagesGoOnWhereTheWalkStopped) {
+  const Fixture f(CodecKind::i8);
+  constexpr std::size_t page_size = 10;
+  constexpr std::size_t ef = 40;
+  std::size_t found = 0;
+  for (std::size_t q = 0; q < f.queries.count; ++q) {
+    const auto pages = f.index.pages(f.queries[q], page_size, {.ef = ef}, {});
+    SearchStats so_far;
+    SearchControl counted;
+    counted.stats = &so_far;
+    std::set<Id> given;
+    Page page;
+    for (std::size_t before = 0; before < 100; before += page_size) {
+      pages->next(page_size, page, counted);
+      given.insert(page.ids.begin(), page.ids.end());
+      // A search with a pool that is wider by what was given before has looked at the same, and no more.
+      SearchStats whole;
+      SearchControl control;
+      control.stats = &whole;
+      Neighbors all(1, before + page_size);
+      f.index.search({f.queries.view().rows_from(q, 1)}, all.view(), {.ef = ef + before}, control);
+      EXPECT_EQ(so_far.distances, whole.distances) << "query " << q << " after " << before;
+      if (before == 0) {
+        EXPECT_TRUE(std::ranges::equal(page.ids, all.ids()[0]));
+        EXPECT_TRUE(std::ranges::equal(page.distances, all.distances()[0]));
+      } else if (before + page_size == 100) {
+        for (const Id id : all.ids()[0]) found += given.contains(id) ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GE(found, f.queries.count * 97);
+}
+
+TEST(Hnsw, PagesEndByTheBudgetAndGoOn) {
+  const Fixture f;
+  const auto pages = f.index.pages(f.queries[0], 10, {.ef = 40}, {});
+  SearchStats stats;
+  SearchControl control;
+  control.stats = &stats;
+  control.max_distances = 30;
+  std::set<Id> given;
+  std::size_t ended_early = 0;
+  Page page;
+  do {
+    stats = {};
+    pages->next(10, page, control);
+    given.insert(page.ids.begin(), page.ids.end());
+    ASSERT_LE(stats.distances, 200U);  // the budget, the last hop, and the way down through the levels
+    ended_early += stats.stop == StopReason::budget ? 1 : 0;
+  } while (page.size() == 10 || stats.stop != StopReason::complete);
+  EXPECT_GT(ended_early, 10U);
+  EXPECT_EQ(given.size(), f.base.count);
 }
 
 TEST(Hnsw, FindsRowsByTheirOwnVector) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <tuple>
 
 #include "vicinal/core/executor.hpp"
+#include "vicinal/index/range_search.hpp"
 #include "retriever_cases.hpp"
 
 namespace vicinal {
@@ -144,6 +146,127 @@ TEST_P(Conformance, AFilterNeverLeaksAndNeverStarves) {
     }
     expect_filtered(passing, 10);
   }
+}
+
+TEST_P(Conformance, PagesGiveEverythingOnce) {
+  constexpr std::size_t page_size = 7;
+  for (std::size_t q = 0; q < 3; ++q) {
+    const std::unique_ptr<Pages> pages = retriever_.pages(query_rows()[q], page_size);
+    const Neighbors first = retriever_.search(query_rows().view().rows_from(q, 1), page_size);
+    std::set<Id> given;
+    std::size_t near = 0;  // of the first pages
+    for (Page page;;) {
+      SearchControl control;
+      pages->next(page_size, page, control);
+      ASSERT_EQ(page.ids.size(), page.distances.size());
+      for (std::size_t i = 0; i < page.size(); ++i) {
+        ASSERT_TRUE(given.insert(page.ids[i]).second) << "id " << page.ids[i] << " twice";
+        if (i > 0) {
+          ASSERT_LT(std::pair(page.distances[i - 1], page.ids[i - 1]),
+                    std::pair(page.distances[i], page.ids[i]));
+        }
+      }
+      if (given.size() == page_size) {
+        for (const Id id : first.ids()[0]) near += given.contains(id) ? 1 : 0;
+      }
+      if (page.size() < page_size) break;
+    }
+    EXPECT_EQ(given, all_ids());
+    EXPECT_GE(near, page_size - 1);
+  }
+}
+
+TEST_P(Conformance, PagesPassTheFilter) {
+  std::set<Id> passing;
+  std::size_t row = 0;
+  for (const Id id : all_ids()) {
+    if (row++ % 3 == 1) passing.insert(id);
+  }
+  for (const std::size_t most : {passing.size(), std::size_t{4}, std::size_t{0}}) {
+    while (passing.size() > most) passing.erase(passing.begin());
+    const std::vector<Id> list(passing.begin(), passing.end());
+    std::vector<std::uint64_t> words(passing.empty() ? 0 : static_cast<std::size_t>(list.back()) / 64 + 1);
+    for (const Id id : list) words[static_cast<std::size_t>(id) / 64] |= std::uint64_t{1} << (id % 64);
+    for (const Filter& filter : {Filter::bitmap(words), Filter::id_set(list),
+                                 Filter::predicate([&](Id id) { return passing.contains(id); })}) {
+      const std::unique_ptr<Pages> pages = retriever_.pages(query_rows()[5], 10, {}, filter);
+      std::set<Id> given;
+      Page page;
+      do {
+        pages->next(10, page, {});
+        given.insert(page.ids.begin(), page.ids.end());
+      } while (page.size() == 10);
+      EXPECT_EQ(given, passing);
+    }
+  }
+}
+
+TEST_P(Conformance, CancelledPagesLoseNothing) {
+  const std::unique_ptr<Pages> whole = retriever_.pages(query_rows()[1], 10);
+  const std::unique_ptr<Pages> broken = retriever_.pages(query_rows()[1], 10);
+  std::stop_source stop;
+  stop.request_stop();
+  SearchControl stopped;
+  stopped.stop = stop.get_token();
+  Page expected;
+  Page page;
+  for (int i = 0; i < 4; ++i) {
+    SearchStats stats;
+    stopped.stats = &stats;
+    broken->next(10, page, stopped);
+    EXPECT_EQ(page.size(), 0);
+    EXPECT_EQ(stats.stop, StopReason::cancelled);
+    whole->next(10, expected, {});
+    broken->next(10, page, {});
+    EXPECT_EQ(page.ids, expected.ids);
+    EXPECT_EQ(page.distances, expected.distances);
+  }
+}
+
+TEST_P(Conformance, ARangeHasWhatIsWithinIt) {
+  const auto open = [&](std::span<const float> query, std::size_t page) {
+    return retriever_.pages(query, page);
+  };
+  const Neighbors all = retriever_.search(query_rows().view(), base_size);
+  const float radius = all.distances()[0][50];
+  SearchStats stats;
+  SearchControl control;
+  ThreadPool pool(2);
+  control.executor = pool;
+  control.stats = &stats;
+  const RangeNeighbors found = search_range(open, query_rows().view(), radius, control);
+  ASSERT_EQ(found.size(), query_count);
+  EXPECT_EQ(stats.queries, query_count);
+  std::size_t expected = 0;
+  std::size_t right = 0;
+  for (std::size_t q = 0; q < query_count; ++q) {
+    std::set<Id> within;
+    for (std::size_t i = 0; i < base_size && all.distances()[q][i] <= radius; ++i)
+      within.insert(all.ids()[q][i]);
+    expected += within.size();
+    for (std::size_t i = found.offsets[q]; i < found.offsets[q + 1]; ++i) {
+      right += within.contains(found.ids[i]) ? 1 : 0;
+      EXPECT_LE(found.distances[i], radius);
+      if (i > found.offsets[q]) {
+        EXPECT_LT(std::pair(found.distances[i - 1], found.ids[i - 1]),
+                  std::pair(found.distances[i], found.ids[i]));
+      }
+    }
+  }
+  EXPECT_GE(static_cast<double>(right), (made_by().least_recall - 0.04) * static_cast<double>(expected));
+  EXPECT_GE(right, 51U);
+  EXPECT_EQ(search_range(open, query_rows().view(), -1e30F, {}).ids.size(), 0U);
+  EXPECT_EQ(search_range(open, query_rows().view().rows_from(0, 1), no_distance, {}).ids.size(), base_size);
+  EXPECT_THROW(search_range(open, query_rows().view(), std::nanf(""), {}), InvalidArgument);
+}
+
+TEST_P(Conformance, PagesRefuseWhatSearchesRefuse) {
+  const std::vector<float> narrow(dim - 1);
+  std::vector<float> bad(dim);
+  bad[3] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THROW(static_cast<void>(retriever_.pages(narrow, 10)), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(retriever_.pages(bad, 10)), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(retriever_.pages(query_rows()[0], 0)), InvalidArgument);
 }
 
 TEST_P(Conformance, AFilterOfFarItemsFindsThem) {

@@ -67,6 +67,10 @@ def nearest(folder: Path) -> float:
         gone: int = live.remove(added[:2])
         answers: vicinal.Hits = live.search(base[:5], 3, effort=40, filter=np.arange(50), threads=1)
         live.compact(calibrate=False)
+        page: vicinal.Hits = next(live.search_iter(base[0], 3))
+        ranges: vicinal.RangeHits = live.search_range(base[:5], 0.5)
+    pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] = index.search_range(base[:2], 0.5, threads=1)[0]
+    assert len(page.ids) == 3 and len(ranges) == 5 and len(pairs) == 2
     whole: bool = vicinal.LiveIndex.open(folder / "live.vcn").consolidate()
     frozen: vicinal.Index = vicinal.LiveIndex.from_index(index).freeze(layout="plain", calibrate=False)
     assert whole and gone == 2 and len(answers.ids) == 5 and len(frozen) == 100
