@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <vector>
 
 namespace vicinal {
 namespace {
@@ -57,13 +56,7 @@ std::unique_ptr<Pages> AnyRetriever::pages(std::span<const float> query, std::si
   validate_batch(MatrixView<const float>(query.data(), 1, query.size()), dim(), "query");
   if (page == 0) throw InvalidArgument("the page is 0, expected at least 1");
   if (std::unique_ptr<Pages> own = self_->pages(query, page, options, filter)) return own;
-  const auto search = [self = *this, query = std::vector<float>(query.begin(), query.end()), options, filter](
-                          std::size_t k, const SearchControl& control) {
-    SearchControl filtered = control;
-    filtered.filter = filter;
-    return self.search(MatrixView<const float>(query.data(), 1, query.size()), k, options, filtered);
-  };
-  return std::make_unique<RepeatedSearch>(search, [size = size()] { return size; });
+  return search_repeatedly(*this, query, options, filter);
 }
 
 void AnyRetriever::throw_wrong_params(std::string_view kind, const SearchOptions& options) {

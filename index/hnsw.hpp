@@ -93,7 +93,7 @@ class Hnsw {
                       const Params& params, const SearchControl& control) const;
 
   /// The results of `query` in pages of about `page`, by a walk that goes on where it stopped; over links and records in either layout. The first
-  /// page is what search() finds in the plain layout. `filter` must outlive it. Borrows a search's scratch until it is destroyed.
+  /// page is what search() finds in the plain layout. What `filter` refers to must outlive it. Borrows a search's scratch until it is destroyed.
   [[nodiscard]] std::unique_ptr<Pages> pages(std::span<const float> query, std::size_t page,
                                              const Params& params, const Filter& filter) const;
 

@@ -12,12 +12,6 @@
 #include "vicinal/index/ranking.hpp"
 
 namespace vicinal {
-namespace {
-
-constexpr std::size_t scan_block = 256;
-constexpr std::size_t starts = 2;  // that enter() finds
-
-}  // namespace
 
 // A best-first search that stops and goes on. A search with a wider pool expands the same nodes in the same order as one with a narrow pool,
 // and then more: so a page is what a search finds whose pool is as much wider as there were results before.
@@ -31,7 +25,7 @@ class Hnsw::PagedWalk final : public Pages {
         scratch_(state().scratch.borrow()) {
     scratch_->absent = Graph::no_slot;
     state().codes.codec().prepare_query(query, scratch_->query);
-    const std::size_t places = std::max(level().degree, scan_block);
+    const std::size_t places = std::max(level().degree, State::scan_block);
     if (scratch_->block.size() < places) {
       scratch_->block.resize(places);
       scratch_->distances.resize(places);
@@ -93,7 +87,7 @@ class Hnsw::PagedWalk final : public Pages {
       if (work.distances >= control.max_distances) work.stop = StopReason::budget;
       if (control.must_stop()) work.stop = control.stop_reason();
       if (work.stop != StopReason::complete) return;
-      const std::size_t count = std::min(scan_block, slots.size() - scanned_);
+      const std::size_t count = std::min(State::scan_block, slots.size() - scanned_);
       score(slots.data() + scanned_, count, scratch_->distances.data());
       for (std::size_t i = 0; i < count; ++i) keep(scratch_->distances[i], slots[scanned_ + i]);
       scanned_ += count;
@@ -102,7 +96,7 @@ class Hnsw::PagedWalk final : public Pages {
   }
 
   void begin(WalkWork& work) {
-    index_.enter(index_.scorer(*scratch_), *scratch_, starts, work);
+    index_.enter(index_.scorer(*scratch_), *scratch_, State::starts, work);
     scratch_->visited.reset(index_.size());
     const CandidatePool& pool = scratch_->pool;
     for (std::size_t i = 0; i < pool.size(); ++i) {
@@ -116,7 +110,7 @@ class Hnsw::PagedWalk final : public Pages {
   // Until the nearest `wanted` that are left to give have all been expanded, as far as they can be known.
   void walk(std::size_t wanted, const SearchControl& control, WalkWork& work) {
     if (!begun_) begin(work);
-    width_ = std::max(width_, wanted);
+    width_ = wanted;
     refill();
     const Scorer score = index_.scorer(*scratch_);
     passing_.with_test([&](const auto& passes) {

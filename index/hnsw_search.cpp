@@ -19,10 +19,8 @@ namespace vicinal {
 namespace {
 
 constexpr std::uint32_t nobody = 0xFFFF'FFFF;
-constexpr std::size_t scan_block = 256;
 constexpr std::size_t rows_asked_about =
     1000;  // by a query whose filter is a predicate, or more: many queries had better ask about all, once
-constexpr std::size_t starts = 2;  // nodes that a walk with a filter begins at, of those that enter() finds
 
 // Of searches over rows of neighbours.
 constexpr std::size_t queries_a_task = 64;  // at most
@@ -151,7 +149,8 @@ void Hnsw::begin_query(const Call& call, std::size_t query, LineQueue* queue, La
   scratch.absent = call.absent_slots.empty() ? nobody : call.absent_slots[query];
   const std::span<const float> vector = call.queries.rows[query];
   state.codes.codec().prepare_query(vector, scratch.query);
-  const std::size_t places = std::max(call.plan.two_hop_cap + 2 * state.graph.level(0).degree, scan_block);
+  const std::size_t places =
+      std::max(call.plan.two_hop_cap + 2 * state.graph.level(0).degree, State::scan_block);
   if (scratch.block.size() < places) {
     scratch.block.resize(places);
     scratch.distances.resize(places);
@@ -159,7 +158,7 @@ void Hnsw::begin_query(const Call& call, std::size_t query, LineQueue* queue, La
   if (call.scans()) return;
   const Scorer score = scorer(scratch);
   const bool walks_rows = !state.rows.empty() && call.plan.strategy == FilterStrategy::post_filter;
-  enter(score, scratch, call.filtered() ? starts : walks_rows ? call.hops : call.ef, lane.work);
+  enter(score, scratch, call.filtered() ? State::starts : walks_rows ? call.hops : call.ef, lane.work);
   if (!walks_rows) {
     scratch.visited.reset(size());
     if (scratch.absent != nobody) scratch.visited.insert(scratch.absent);
@@ -269,11 +268,11 @@ void Hnsw::scan_passing(const Scorer& score, SearchScratch& scratch, const Call&
   top.reset(call.k());
   const std::span<const std::uint32_t> slots = call.passing.list(control);
   float* const distances = scratch.distances.data();
-  for (std::size_t begin = 0; begin < slots.size(); begin += scan_block) {
+  for (std::size_t begin = 0; begin < slots.size(); begin += State::scan_block) {
     if (work.distances >= control.max_distances) work.stop = StopReason::budget;
     if (control.must_stop()) work.stop = control.stop_reason();
     if (work.stop != StopReason::complete) break;
-    const std::size_t count = std::min(scan_block, slots.size() - begin);
+    const std::size_t count = std::min(State::scan_block, slots.size() - begin);
     score(slots.data() + begin, count, distances);
     work.distances += count;
     for (std::size_t i = 0; i < count; ++i) {

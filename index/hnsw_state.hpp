@@ -13,6 +13,10 @@ namespace vicinal {
 
 /// What an Hnsw shares among its copies. Constant but for the scratch it lends.
 struct Hnsw::State {
+  static constexpr std::size_t scan_block = 256;  // slots scored at one time where all that passes is
+  static constexpr std::size_t starts =
+      2;  // nodes that a walk with a filter, or of pages, begins at, of those that enter() finds
+
   HnswOptions options;
   CodeStore codes;
   Graph graph;

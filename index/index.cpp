@@ -376,10 +376,7 @@ std::unique_ptr<Pages> Index::pages(std::span<const float> query, std::size_t pa
 RangeNeighbors Index::search_range(MatrixView<const float> queries, float radius,
                                    const IndexSearchOptions& options, const SearchControl& control) const {
   validate_batch(queries, dim(), "queries");
-  const auto open = [&](std::span<const float> query, std::size_t page) {
-    return pages(query, page, options, control.filter);
-  };
-  return vicinal::search_range(open, queries, radius, control);
+  return search_range_of(*this, queries, radius, options, control);
 }
 
 std::vector<std::uint32_t> Index::rows_of_ids(std::span<const Id> ids) const {

@@ -260,13 +260,7 @@ std::unique_ptr<Pages> LiveIndex::pages(std::span<const float> query, std::size_
   validate_batch(MatrixView<const float>(query.data(), 1, query.size()), dim(), "query");
   if (page == 0) throw InvalidArgument("the page is 0, expected at least 1");
   const IndexSearchOptions fixed{effort_for(options, page), {}};
-  const auto search = [self = *this, query = std::vector<float>(query.begin(), query.end()), fixed, filter](
-                          std::size_t k, const SearchControl& control) {
-    SearchControl filtered = control;
-    filtered.filter = filter;
-    return self.search(MatrixView<const float>(query.data(), 1, query.size()), k, fixed, filtered);
-  };
-  return std::make_unique<RepeatedSearch>(search, [self = *this] { return self.size(); });
+  return search_repeatedly(*this, query, fixed, filter);
 }
 
 RangeNeighbors LiveIndex::search_range(MatrixView<const float> queries, float radius,
@@ -274,10 +268,7 @@ RangeNeighbors LiveIndex::search_range(MatrixView<const float> queries, float ra
                                        const SearchControl& control) const {
   if (state_ == nullptr) throw InvalidArgument("the index is empty: nothing was created or opened");
   validate_batch(queries, dim(), "queries");
-  const auto open = [&](std::span<const float> query, std::size_t page) {
-    return pages(query, page, options, control.filter);
-  };
-  return vicinal::search_range(open, queries, radius, control);
+  return search_range_of(*this, queries, radius, options, control);
 }
 
 // 0 for the default.

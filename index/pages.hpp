@@ -5,9 +5,11 @@
 #include <memory>
 #include <span>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "vicinal/core/control.hpp"
+#include "vicinal/core/matrix_view.hpp"
 #include "vicinal/core/neighbors.hpp"
 
 namespace vicinal {
@@ -66,5 +68,18 @@ class RepeatedSearch final : public Pages {
   std::size_t position_ = 0;  // in found_
   bool all_ = false;          // found_ holds all there was
 };
+
+/// RepeatedSearch of one query by anything with an Index's search(); copies `searched`, which are handles, and the query.
+template <class Searched, class Options>
+std::unique_ptr<Pages> search_repeatedly(const Searched& searched, std::span<const float> query,
+                                         const Options& options, const Filter& filter) {
+  auto search = [searched, query = std::vector<float>(query.begin(), query.end()), options, filter](
+                    std::size_t k, const SearchControl& control) {
+    SearchControl filtered = control;
+    filtered.filter = filter;
+    return searched.search(MatrixView<const float>(query.data(), 1, query.size()), k, options, filtered);
+  };
+  return std::make_unique<RepeatedSearch>(std::move(search), [searched] { return searched.size(); });
+}
 
 }  // namespace vicinal

@@ -30,4 +30,14 @@ RangeNeighbors search_range(
     const std::function<std::unique_ptr<Pages>(std::span<const float> query, std::size_t page)>& open,
     MatrixView<const float> queries, float radius, const SearchControl& control);
 
+/// The same of anything with pages, by the filter of `control`.
+template <class Searched, class Options>
+RangeNeighbors search_range_of(const Searched& searched, MatrixView<const float> queries, float radius,
+                               const Options& options, const SearchControl& control) {
+  const auto open = [&](std::span<const float> query, std::size_t page) {
+    return searched.pages(query, page, options, control.filter);
+  };
+  return search_range(open, queries, radius, control);
+}
+
 }  // namespace vicinal
