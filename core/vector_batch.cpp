@@ -18,12 +18,12 @@ bool all_finite(const float* values, std::size_t count) {
   return carries >> 31 == 0;
 }
 
-[[noreturn]] void throw_not_finite(std::span<const float> row, std::size_t row_number, const char* what) {
+[[noreturn]] void throw_not_finite(std::span<const float> row, const std::string& where) {
   std::size_t column = 0;
   while (std::isfinite(row[column])) ++column;
   const char* const value = std::isnan(row[column]) ? "nan" : row[column] > 0 ? "inf" : "-inf";
-  throw InvalidArgument(std::string(what) + " row " + std::to_string(row_number) + " column " +
-                        std::to_string(column) + " is " + value + ", expected a finite number");
+  throw InvalidArgument(where + " column " + std::to_string(column) + " is " + value +
+                        ", expected a finite number");
 }
 
 void require_offsets(std::span<const std::uint64_t> offsets, std::size_t rows, const char* what) {
@@ -46,7 +46,8 @@ void require_offsets(std::span<const std::uint64_t> offsets, std::size_t rows, c
 
 void require_finite(MatrixView<const float> rows, const char* what) {
   for (std::size_t i = 0; i < rows.rows(); ++i) {
-    if (!all_finite(rows.row_data(i), rows.cols())) throw_not_finite(rows[i], i, what);
+    if (!all_finite(rows.row_data(i), rows.cols()))
+      throw_not_finite(rows[i], std::string(what) + " row " + std::to_string(i));
   }
 }
 
@@ -56,8 +57,16 @@ void validate_batch(const VectorBatch& batch, std::size_t dim, const char* what)
                           (batch.dim() == 1 ? " column" : " columns") + ", the index has dimension " +
                           std::to_string(dim));
   }
-  if (batch.multi_vector()) require_offsets(batch.offsets, batch.rows.rows(), what);
-  require_finite(batch.rows, what);
+  if (!batch.multi_vector()) return require_finite(batch.rows, what);
+  require_offsets(batch.offsets, batch.rows.rows(), what);
+  for (std::size_t item = 0; item < batch.size(); ++item) {
+    for (std::size_t row = batch.offsets[item]; row < batch.offsets[item + 1]; ++row) {
+      if (all_finite(batch.rows.row_data(row), batch.dim())) continue;
+      throw_not_finite(batch.rows[row], std::string(what) + " item " + std::to_string(item) + " vector " +
+                                            std::to_string(row - batch.offsets[item]) + " (row " +
+                                            std::to_string(row) + ")");
+    }
+  }
 }
 
 }  // namespace vicinal

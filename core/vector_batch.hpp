@@ -24,6 +24,11 @@ struct VectorBatch {
   [[nodiscard]] std::size_t size() const { return offsets.empty() ? rows.rows() : offsets.size() - 1; }
   [[nodiscard]] std::size_t dim() const { return rows.cols(); }
   [[nodiscard]] bool multi_vector() const { return !offsets.empty(); }
+  /// The vectors of item i.
+  [[nodiscard]] MatrixView<const float> item(std::size_t i) const {
+    if (offsets.empty()) return rows.rows_from(i, 1);
+    return rows.rows_from(offsets[i], offsets[i + 1] - offsets[i]);
+  }
 };
 
 /// Throws InvalidArgument when a value is not finite, naming its row and column ("queries row 3 column 17 is nan").
@@ -31,7 +36,7 @@ struct VectorBatch {
 void require_finite(MatrixView<const float> rows, const char* what);
 
 /// Throws InvalidArgument unless the batch has `dim` columns, ascending offsets that end at its row count, and only finite
-/// values.
+/// values; of one that is not, item, vector and column are named.
 void validate_batch(const VectorBatch& batch, std::size_t dim, const char* what);
 
 }  // namespace vicinal

@@ -15,6 +15,8 @@
 #include "vicinal/index/deduplicated.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
+#include "vicinal/index/multi_vector.hpp"
+#include "vicinal/index/multi_vector_build.hpp"
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 #include "vicinal/index/search_without.hpp"
@@ -210,11 +212,20 @@ void Index::Params::validate() const {
   }
 }
 
-Index Index::build(MatrixView<const float> base, std::string_view spec, Metric metric,
+Index Index::build(const VectorBatch& items, std::string_view spec, Metric metric,
                    const IndexOptions& options, const BuildControl& control) {
   Index index;
   index.spec_ = with_seed(parse_spec(spec), options.seed);
   index.seed_ = options.seed;
+  if (index.spec_.maxsim) return build_documents(std::move(index), items, metric, options, control);
+  if (items.multi_vector())
+    throw InvalidArgument(
+        fmt::format("base has offsets, so its items are of several vectors, for which {} has no maxsim "
+                    "stage: expected one, as in maxsim(i8)",
+                    to_string(index.spec_)));
+  if (!options.calibration_offsets.empty())
+    throw InvalidArgument("calibration queries have offsets, the base has none");
+  MatrixView<const float> base = items.rows;
   require_base(base);
   if (!options.calibration_queries.empty())
     validate_batch(options.calibration_queries, base.cols(), "calibration queries");
@@ -251,6 +262,55 @@ Index Index::build(MatrixView<const float> base, std::string_view spec, Metric m
   return index;
 }
 
+// Documents of several vectors, kept in ascending order of id.
+Index Index::build_documents(Index index, const VectorBatch& documents, Metric metric,
+                             const IndexOptions& options, const BuildControl& control) {
+  const Spec& spec = index.spec_;
+  if (!documents.multi_vector())
+    throw InvalidArgument(fmt::format(
+        "base has no offsets, expected some: {} is of documents of several vectors", to_string(spec)));
+  if (documents.size() == 0) throw InvalidArgument("base has no documents, expected at least 1");
+  if (documents.size() > most_rows)
+    throw InvalidArgument(
+        fmt::format("base has {} documents, an index holds at most {}", documents.size(), most_rows));
+  if (documents.dim() == 0) throw InvalidArgument("base has rows of dimension 0, expected at least 1");
+  validate_batch(documents, documents.dim(), "base");
+  const VectorBatch queries(options.calibration_queries, options.calibration_offsets);
+  if (queries.size() > 0) validate_batch(queries, documents.dim(), "calibration queries");
+  const std::vector<std::uint32_t> order = order_of(options.ids, documents.size());
+  VectorBatch ordered = documents;
+  std::vector<float> rows;
+  std::vector<std::uint64_t> offsets{0};
+  if (!order.empty()) {
+    rows.reserve(checked_product(documents.rows.rows(), documents.dim(), "base"));
+    for (const std::uint32_t document : order) {
+      const MatrixView<const float> vectors = documents.item(document);
+      for (std::size_t v = 0; v < vectors.rows(); ++v)
+        rows.insert(rows.end(), vectors[v].begin(), vectors[v].end());
+      offsets.push_back(offsets.back() + vectors.rows());
+    }
+    ordered = {{rows.data(), documents.rows.rows(), documents.dim()}, offsets};
+  }
+  index.ids_ = Array<Id>(options.ids.size());
+  for (std::size_t i = 0; i < options.ids.size(); ++i)
+    index.ids_[i] = options.ids[order.empty() ? i : order[i]];
+  if (spec.tiers.empty() && !options.popularity.empty())
+    throw InvalidArgument("a popularity is given, the spec has no tiers that go by it");
+  if (!spec.tiers.empty()) require_popularity(options.popularity, documents.size());
+  const std::vector<float> popularity = reordered(options.popularity, order);
+  Spec of_encodings = spec;
+  of_encodings.muvera.reset();
+  of_encodings.maxsim.reset();
+  const auto build_encodings = [&](MatrixView<const float> encodings) {
+    return build_retriever(of_encodings, Metric::ip, encodings, {}, popularity, control);
+  };
+  MultiVector retriever = build_multi_vector(spec, metric, ordered, build_encodings, control);
+  if (options.calibrate)
+    index.calibration_ = calibrate_multi_vector(retriever, ordered, queries, options.seed, control);
+  index.retriever_ = std::move(retriever);
+  return index;
+}
+
 Index Index::of_parts(const Spec& spec, std::uint64_t seed, AnyRetriever retriever, std::span<const Id> ids,
                       bool calibrate, const BuildControl& control) {
   Index index;
@@ -281,7 +341,8 @@ std::size_t Index::duplicates() const {
 std::size_t Index::effort_for(const IndexSearchOptions& options, std::size_t k) const {
   if (!options.target_recall) return options.effort;
   // Where no effort can make a difference, every target is met as well as it can be.
-  if (std::holds_alternative<FlatOptions>(spec_.index) || size() - duplicates() == 1) return 0;
+  const bool exact = spec_.maxsim ? !spec_.muvera : std::holds_alternative<FlatOptions>(spec_.index);
+  if (exact || size() - duplicates() == 1) return 0;
   if (!calibration_) {
     throw InvalidArgument(
         "the index is not calibrated, so it cannot aim at a target recall: build it with calibrate, or give "
@@ -402,6 +463,9 @@ void Index::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
     throw InvalidArgument(fmt::format("the vectors of {} ids of dimension {} do not fit into {} x {}",
                                       ids.size(), dim(), out.rows(), out.cols()));
   }
+  if (spec_.maxsim)
+    throw Unsupported(
+        "documents of several vectors are given back one by one: MultiVector::documents().decode()");
   std::vector<std::uint32_t> rows = rows_of_ids(ids);
   const auto* deduplicated = retriever_.get_if<Deduplicated>();
   if (deduplicated != nullptr) {

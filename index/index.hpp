@@ -33,6 +33,8 @@ struct IndexOptions {
       {};  ///< empty: rows of the base, searched for as absent. A spec with qpca also learns
            ///< its projection from them and needs them, but for l2: recall told of so few that it
            ///< learned them by heart is too high
+  std::span<const std::uint64_t> calibration_offsets =
+      {};  ///< with a spec that has maxsim: calibration query i is rows [offsets[i], offsets[i + 1]); without, every row is one
   std::span<const float> popularity =
       {};  ///< what tiers go by: one finite number >= 0 a row. A spec without tiers takes none
   std::span<const Id> ids = {};  ///< empty: row numbers. Else one unique non-negative id a row
@@ -56,10 +58,10 @@ class Index {
   };
 
   Index() = default;
-  /// Builds what `spec` says over the rows of `base`. The result (and the file it saves) depends on base, spec, metric, ids
-  /// and options alone, not on the number of threads. Throws SpecError, InvalidArgument (empty base, non-finite value, bad ids:
-  /// row named), Cancelled. When ids are given that do not ascend, the base is copied once in their order.
-  static Index build(MatrixView<const float> base, std::string_view spec, Metric metric,
+  /// Builds what `spec` says over the items of `base`: of one vector each, or with a maxsim stage of several, as its offsets say. The result (and the file it saves) depends on base, spec, metric, ids
+  /// and options alone, not on the number of threads. Throws SpecError, InvalidArgument (empty base, offsets without a maxsim stage or no offsets with one,
+  /// non-finite value, bad ids: row named), Cancelled. When ids are given that do not ascend, the base is copied once in their order.
+  static Index build(const VectorBatch& base, std::string_view spec, Metric metric,
                      const IndexOptions& options = {}, const BuildControl& control = {});
 
   [[nodiscard]] std::size_t size() const { return retriever_.size(); }
@@ -121,6 +123,8 @@ class Index {
 
  private:
   class PagesById;
+  static Index build_documents(Index index, const VectorBatch& documents, Metric metric,
+                               const IndexOptions& options, const BuildControl& control);
   [[nodiscard]] std::vector<std::uint32_t> rows_of_ids(std::span<const Id> ids) const;
   [[nodiscard]] std::size_t effort_for(const IndexSearchOptions& options, std::size_t k) const;
   void search_by_id(const VectorBatch& queries, NeighborsView out, const SearchOptions& options,

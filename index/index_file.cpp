@@ -12,6 +12,7 @@
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/index.hpp"
 #include "vicinal/index/metadata.hpp"
+#include "vicinal/index/multi_vector.hpp"
 #include "vicinal/index/query_mapped.hpp"
 #include "vicinal/index/reranked.hpp"
 #include "vicinal/index/tiered.hpp"
@@ -29,6 +30,8 @@ constexpr const char* projection_prefix = "projection";
 constexpr const char* dedup_prefix = "dedup";
 constexpr const char* tiers_prefix = "tiers";
 constexpr const char* clusters_prefix = "clusters";
+constexpr const char* muvera_prefix = "muvera";
+constexpr const char* tokens_prefix = "tokens";
 constexpr const char* folded_section = "index/folded-log";
 
 Spec spec_of(const IndexMetadata& metadata) {
@@ -50,13 +53,17 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
   const auto starts_with = [](std::string_view name, std::string_view prefix) {
     return name.size() > prefix.size() && name.starts_with(prefix) && name[prefix.size()] == '/';
   };
+  const bool scans = spec.maxsim && !spec.muvera;
   const char* const inner = std::holds_alternative<HnswOptions>(spec.index) ? hnsw_prefix
                             : spec.clusters > 1                             ? clusters_prefix
                             : spec.tiers.empty()                            ? flat_prefix
                                                                             : tiers_prefix;
   for (const SectionInfo& section : file.sections()) {
     const bool known = section.name == metadata_section || section.name == folded_section ||
-                       (has_ids && section.name == ids_section) || starts_with(section.name, inner) ||
+                       (has_ids && section.name == ids_section) ||
+                       (!scans && starts_with(section.name, inner)) ||
+                       (spec.muvera && starts_with(section.name, muvera_prefix)) ||
+                       (spec.maxsim && starts_with(section.name, tokens_prefix)) ||
                        (spec.rerank && starts_with(section.name, rows_prefix)) ||
                        (spec.projection.kind != ProjectionKind::none && spec.clusters == 1 &&
                         starts_with(section.name, projection_prefix)) ||
@@ -183,6 +190,29 @@ AnyRetriever load_retriever(const Container& file, Spec& spec, const IndexMetada
   return Reranked(std::move(retriever), std::move(rows), spec.rerank->depth);
 }
 
+// Documents of several vectors; what lies in between is an index of their encodings.
+AnyRetriever load_documents(const Container& file, Spec& spec, const IndexMetadata& metadata) {
+  TokenStore documents = TokenStore::load(file, tokens_prefix);
+  require_codes(documents.codes(), {maxsim_codec(spec), metadata.metric, metadata.dim, documents.tokens()},
+                tokens_prefix);
+  if (documents.size() != metadata.size)
+    throw CorruptFile(fmt::format("sections {}/ hold {} documents, section {} says {}", tokens_prefix,
+                                  documents.size(), metadata_section, metadata.size));
+  if (!spec.muvera) return MultiVector(std::move(documents));
+  FdeEncoder encoder = FdeEncoder::load(file, muvera_prefix);
+  FdeOptions expected = *spec.muvera;
+  expected.scale_tokens = metadata.metric == Metric::cosine;
+  if (encoder.options().projection == FdeProjection::identity) expected.dim = encoder.options().dim;
+  if (encoder.options() != expected || encoder.token_dim() != metadata.dim)
+    throw CorruptFile(fmt::format("sections {}/ hold another encoder than section {} says", muvera_prefix,
+                                  metadata_section));
+  IndexMetadata of_encodings = metadata;
+  of_encodings.metric = Metric::ip;
+  of_encodings.dim = encoder.out_dim();
+  AnyRetriever inner = load_retriever(file, spec, of_encodings);
+  return MultiVector(std::move(encoder), std::move(inner), std::move(documents), spec.maxsim->depth);
+}
+
 Array<Id> load_ids(const Container& file, std::uint64_t size) {
   Array<Id> ids = file.array<Id>(ids_section, size);
   const std::span<const Id> values = std::as_const(ids).span();
@@ -207,7 +237,12 @@ void Index::save(const std::filesystem::path& path, const std::optional<LogIdent
   if (folded) writer.add(folded_section, std::span<const std::uint8_t>(*folded));
   const auto* deduplicated = retriever_.get_if<Deduplicated>();
   if (deduplicated != nullptr) deduplicated->classes().save(writer, dedup_prefix);
-  const AnyRetriever& distinct = deduplicated == nullptr ? retriever_ : deduplicated->inner();
+  const auto* documents = retriever_.get_if<MultiVector>();
+  if (documents != nullptr) documents->documents().save(writer, tokens_prefix);
+  if (documents != nullptr && !documents->scans()) documents->encoder().save(writer, muvera_prefix);
+  const AnyRetriever& distinct = documents != nullptr      ? documents->inner()
+                                 : deduplicated == nullptr ? retriever_
+                                                           : deduplicated->inner();
   const auto* reranked = distinct.get_if<Reranked>();
   const AnyRetriever& ranked = reranked == nullptr ? distinct : reranked->inner();
   const auto* mapped = ranked.get_if<QueryMapped>();
@@ -245,7 +280,8 @@ Index Index::open(const Container& file) {
       classes = DuplicateClasses::load(file, dedup_prefix, metadata.size);
     IndexMetadata distinct = metadata;
     distinct.size -= classes.duplicates();
-    index.retriever_ = load_retriever(file, index.spec_, distinct);
+    index.retriever_ = index.spec_.maxsim ? load_documents(file, index.spec_, distinct)
+                                          : load_retriever(file, index.spec_, distinct);
     if (classes.duplicates() > 0)
       index.retriever_ = Deduplicated(std::move(index.retriever_), std::move(classes));
   } catch (const InvalidArgument& error) {
@@ -253,7 +289,7 @@ Index Index::open(const Container& file) {
     throw CorruptFile(error.what());
   }
   if (metadata.has_ids) index.ids_ = load_ids(file, metadata.size);
-  const bool graph = std::holds_alternative<HnswOptions>(index.spec_.index);
+  const bool graph = index.spec_.muvera || std::holds_alternative<HnswOptions>(index.spec_.index);
   if (metadata.calibration && !graph) throw CorruptFile("a flat index with a calibration");
   index.calibration_ = metadata.calibration;
   return index;

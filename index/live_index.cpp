@@ -31,6 +31,7 @@ void require_live(const Spec& spec) {
         fmt::format("an index that changes has no {}, got \"{}\"; expected codec | hnsw | rerank", what,
                     to_string(spec)));
   };
+  if (spec.maxsim) refuse("maxsim");
   if (spec.dedup != Deduplication::none) refuse("dedup");
   if (spec.projection.kind != ProjectionKind::none) refuse("projection");
   if (!spec.tiers.empty()) refuse("tiers");

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "vicinal/index/spec_multi_vector.hpp"
 #include "vicinal/index/spec_tiers.hpp"
 #include "vicinal/index/spec_tokens.hpp"
 #include "vicinal/quant/product_shape.hpp"
@@ -166,27 +167,6 @@ void parse_hnsw(Arguments& arguments, Spec& spec) {
   spec.index = options;
 }
 
-bool is_depth(std::string_view text) {
-  return text.front() >= '0' && text.front() <= '9' && text.back() == 'x';
-}
-
-double read_depth(const Arguments& arguments, const Token& value) {
-  constexpr double most = 1000;
-  std::string_view text = value.text;
-  if (text.back() == 'x') text.remove_suffix(1);
-  double depth = 0;
-  const auto [stopped, error] =
-      std::from_chars(text.data(), text.data() + text.size(), depth, std::chars_format::fixed);
-  const bool number =
-      !text.empty() && text.front() >= '0' && text.front() <= '9' && stopped == text.data() + text.size();
-  if (!number)
-    arguments.fail(value, fmt::format("the depth is a multiple of k such as 3x, got '{}'", value.text));
-  if (error != std::errc() || !(depth >= 1 && depth <= most)) {
-    arguments.fail(value, fmt::format("the depth must be 1x to {}x, got '{}'", most, value.text));
-  }
-  return depth;
-}
-
 // The candidates of one bit a dimension are rougher, so more of them are looked at.
 double default_depth(const Spec& spec) {
   const bool rough = spec.codec.kind == CodecKind::b1 ||
@@ -224,7 +204,7 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
   const Token* bare = arguments.find_bare(is_depth);
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
   if (const Token* depth = keyed != nullptr ? keyed : bare; depth != nullptr)
-    options.depth = read_depth(arguments, *depth);
+    options.depth = arguments.read_depth(*depth);
   const auto given = [&](std::string_view name) {
     return arguments.find_bare([name](std::string_view text) { return text == name; });
   };
@@ -249,15 +229,17 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
 }
 
 // In the order they must come.
-enum class Place : std::uint8_t { dedup, projection, codec, index, rerank };
+enum class Place : std::uint8_t { dedup, encoding, projection, codec, index, rerank, maxsim };
 
 std::string_view to_string(Place place) {
   switch (place) {
     case Place::dedup: return "dedup stage";
+    case Place::encoding: return "encoding";
     case Place::projection: return "projection";
     case Place::codec: return "codec";
     case Place::index: return "index";
     case Place::rerank: return "rerank stage";
+    case Place::maxsim: return "maxsim stage";
   }
   return "stage";
 }
@@ -271,6 +253,7 @@ struct Stage {
 
 constexpr std::array stages{
     Stage{"dedup", Place::dedup, parse_dedup},
+    Stage{"muvera", Place::encoding, parse_muvera},
     Stage{"truncate", Place::projection, parse_projection<ProjectionKind::truncate>},
     Stage{"pca", Place::projection, parse_projection<ProjectionKind::pca>},
     Stage{"qpca", Place::projection, parse_projection<ProjectionKind::query_pca>},
@@ -290,6 +273,7 @@ constexpr std::array stages{
     Stage{"flat", Place::index, parse_flat},
     Stage{"hnsw", Place::index, parse_hnsw},
     Stage{"rerank", Place::rerank, parse_rerank},
+    Stage{"maxsim", Place::maxsim, parse_maxsim},
 };
 
 const Stage& find_stage(const Tokens& tokens, const Token& name) {
@@ -348,8 +332,16 @@ CodecOptions rerank_codec(const Spec& spec) {
   return options;
 }
 
+CodecOptions maxsim_codec(const Spec& spec) {
+  CodecOptions options;
+  options.kind = spec.maxsim ? spec.maxsim->rows : CodecKind::i8;
+  if (is_integer(options.kind)) options.seed = spec.codec.seed;
+  return options;
+}
+
 Spec with_seed(Spec spec, std::uint64_t seed) {
   spec.codec.seed = seed;
+  if (spec.muvera) spec.muvera->seed = seed;
   if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
   return spec;
 }
@@ -376,8 +368,21 @@ Spec parse_spec(std::string_view text) {
     Arguments arguments(tokens, call);
     stage.parse(arguments, spec);
     if (level.kind == Token::Kind::word) parse_second_level(tokens, level, stage, call, spec);
+    if (stage.place == Place::maxsim && !spec.muvera && previous != nullptr)
+      tokens.fail(
+          call.name,
+          fmt::format("maxsim scores every document where no muvera finds candidates, so no stage may come "
+                      "before it; got {}",
+                      previous->name));
     previous = &stage;
-    if (tokens.at(Token::Kind::end)) return spec;
+    if (tokens.at(Token::Kind::end)) {
+      if (spec.muvera && !spec.maxsim)
+        tokens.fail(tokens.peek(),
+                    "muvera finds candidates, which maxsim scores: expected it at the end, as in muvera | i8 "
+                    "| hnsw | "
+                    "maxsim(i8)");
+      return spec;
+    }
     if (!tokens.take_if(Token::Kind::bar)) {
       const bool could_open = call.arguments.empty() && !tokens.at(Token::Kind::close);
       tokens.fail(tokens.peek(),

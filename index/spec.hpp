@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/encode/fde.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/quant/codec.hpp"
@@ -36,6 +37,14 @@ struct RerankOptions {
   friend bool operator==(const RerankOptions&, const RerankOptions&) = default;
 };
 
+/// Documents of several vectors, scored exactly.
+struct MaxSimOptions {
+  CodecKind rows = CodecKind::i8;
+  double depth = 10.0;  ///< candidates that muvera finds, as a multiple of k; without muvera there are none
+
+  friend bool operator==(const MaxSimOptions&, const MaxSimOptions&) = default;
+};
+
 /// One tier of rows, of which the most popular are in the first.
 struct TierOptions {
   CodecKind kind = CodecKind::f32;
@@ -47,13 +56,16 @@ struct TierOptions {
 /// Whether vectors that are the same are kept once. Of equal codes is what equal_codes() says, with the codec of the spec.
 enum class Deduplication : std::uint8_t { none, rows, codes };
 
-/// What a spec string says: dedup | projection | codec | index | rerank.
+/// What a spec string says: dedup | projection | codec | index | rerank, or of documents of several vectors muvera | ... | maxsim.
 ///
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
 ///   pca(192) | i8 | hnsw | rerank(f16)              codes and graph of 192 dimensions, rescored on rows of all
 ///
 ///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
+///
+///   muvera(reps=40, bits=3, dim=8) | i8 | hnsw | maxsim(i8, 10x)    documents of several vectors, found by one each, rescored exactly
+///   maxsim(i8)                                      the same without a graph: every document is scored
 ///
 /// dedup   none (default) | dedup: of equal vectors one is kept, with the list of their ids | dedup(codes): of equal codes
 /// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off, clusters=1..256) | qpca(<dim>), <dim> also written
@@ -71,6 +83,12 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 /// rerank  rerank(f32|f16|bf16|i8|i4|e4m3|e5m2|e3m4|+i8|+i4, <depth>x), depth 1 to 1000, also written depth=<depth>; by default f16 and
 ///         3x, over b1 10x. With a + the rows hold what the codes of i8, i4, b2 or b1 lack; not behind a projection
 ///
+/// muvera  none (default) | muvera(reps=1..1024, bits=0..12, dim=1.., projection=sketch|dense|identity, shared=on|off, bucket=unit|mean,
+///         empty=zero|nearest, centre=on|off, final=..): FdeEncoder; bits are also written planes. muvera(paper) begins with what its authors
+///         chose. The stages between muvera and maxsim are about encodings; not behind dedup
+/// maxsim  none (default) | maxsim(f32|f16|bf16|i8|i4|b2|b1|e4m3|e5m2|e3m4, <depth>x), by default i8 and 10x, also written depth=<depth>:
+///         how the documents' vectors are stored and how many are scored. Alone in a spec it scans, and has no depth
+///
 /// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
 /// seeds: those of a parsed one are the defaults, and to_string() leaves them out.
 struct Spec {
@@ -81,12 +99,18 @@ struct Spec {
   std::vector<TierOptions> tiers = {};  ///< in place of the codec, which is f32 then; at least two, or none
   std::variant<FlatOptions, HnswOptions> index;
   std::optional<RerankOptions> rerank;
+  std::optional<FdeOptions> muvera = {};  ///< only with maxsim
+  std::optional<MaxSimOptions> maxsim =
+      {};  ///< documents of several vectors; without muvera all else is as by default
 
   friend bool operator==(const Spec&, const Spec&) = default;
 };
 
 /// What the rerank rows are coded with; of residual rows, the second level.
 CodecOptions rerank_codec(const Spec& spec);
+
+/// What the vectors of documents are coded with, for a spec with maxsim.
+CodecOptions maxsim_codec(const Spec& spec);
 
 /// With the seed in the codec's options and the graph's, of which a spec string says nothing.
 Spec with_seed(Spec spec, std::uint64_t seed);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "vicinal/core/array.hpp"
 #include "vicinal/index/spec.hpp"
 #include "vicinal/quant/product_shape.hpp"
 
@@ -150,20 +151,8 @@ double graph_bytes(const HnswOptions& hnsw, std::size_t dim) {
   return plain + 4.0 * 2.0 * m * (static_cast<double>(words) + 2.0);
 }
 
-}  // namespace
-
-std::string to_string(const Spec& spec) {
-  std::string text = std::string(dedup_string(spec.dedup)) + projection_string(spec) +
-                     (spec.tiers.empty() ? codec_string(spec.codec) : tiers_string(spec.tiers)) + " | " +
-                     index_string(spec.index);
-  if (spec.rerank)
-    text += fmt::format(" | rerank({}{}, {}x)", spec.rerank->residual ? "+" : "",
-                        to_string(spec.rerank->rows), decimal(spec.rerank->depth));
-  return text;
-}
-
-std::string explain(const Spec& spec, std::size_t dim) {
-  std::string text = to_string(spec) + "\n";
+// Lines to follow `text`, about vectors of `dim` values.
+std::string explain_vectors(const Spec& spec, std::string text, std::size_t dim) {
   auto out = std::back_inserter(text);
   const ProjectionOptions& projection = spec.projection;
   const std::size_t kept = projection.kind == ProjectionKind::none ? dim : projection.dim;
@@ -269,6 +258,80 @@ std::string explain(const Spec& spec, std::size_t dim) {
   fmt::format_to(out, "total   about {:.0f} bytes a vector of {} dimensions ({} as f32)\n", total, dim,
                  sizeof(float) * dim);
   return text;
+}
+
+std::string muvera_string(const FdeOptions& muvera) {
+  const FdeOptions usual;
+  std::vector<std::string> arguments{fmt::format("reps={}", muvera.reps),
+                                     fmt::format("bits={}", muvera.bits)};
+  const bool identity = muvera.projection == FdeProjection::identity;
+  if (!identity) arguments.push_back(fmt::format("dim={}", muvera.dim));
+  if (muvera.projection != usual.projection)
+    arguments.push_back(fmt::format("projection={}", identity ? "identity" : "dense"));
+  if (muvera.bucket != usual.bucket) arguments.emplace_back("bucket=mean");
+  if (muvera.empty != usual.empty) arguments.emplace_back("empty=nearest");
+  if (muvera.per_bucket != usual.per_bucket) arguments.emplace_back("shared=on");
+  if (muvera.centre != usual.centre) arguments.emplace_back("centre=off");
+  if (muvera.final_dim != 0) arguments.push_back(fmt::format("final={}", muvera.final_dim));
+  return fmt::format("muvera({}) | ", fmt::join(arguments, ", "));
+}
+
+std::string maxsim_string(const Spec& spec) {
+  return fmt::format("maxsim({}{})", to_string(spec.maxsim->rows),
+                     spec.muvera ? fmt::format(", {}x", decimal(spec.maxsim->depth)) : "");
+}
+
+// Values of an encoding of vectors of `dim` values.
+std::size_t encoding_dim(const FdeOptions& muvera, std::size_t dim) {
+  if (muvera.final_dim != 0) return muvera.final_dim;
+  const std::size_t bucket = muvera.projection == FdeProjection::identity ? dim : muvera.dim;
+  return checked_product(checked_product(muvera.reps, std::size_t{1} << muvera.bits, "buckets"), bucket,
+                         "encoding");
+}
+
+std::string explain_maxsim(const Spec& spec, std::size_t dim) {
+  std::string text =
+      fmt::format("maxsim  {}: {}; {} bytes a vector of a document\n", to_string(spec.maxsim->rows),
+                  meaning(spec.maxsim->rows), record_bytes(maxsim_codec(spec), dim));
+  text +=
+      spec.muvera
+          ? fmt::format("        depth={0}: the vectors of {0} x k documents are compared with the query's\n",
+                        decimal(spec.maxsim->depth))
+          : std::string(
+                "        every document's vectors are compared with the query's, exact on the codes\n");
+  return text;
+}
+
+}  // namespace
+
+std::string to_string(const Spec& spec) {
+  if (spec.maxsim && !spec.muvera) return maxsim_string(spec);
+  std::string text = (spec.muvera ? muvera_string(*spec.muvera) : std::string()) +
+                     std::string(dedup_string(spec.dedup)) + projection_string(spec) +
+                     (spec.tiers.empty() ? codec_string(spec.codec) : tiers_string(spec.tiers)) + " | " +
+                     index_string(spec.index);
+  if (spec.rerank)
+    text += fmt::format(" | rerank({}{}, {}x)", spec.rerank->residual ? "+" : "",
+                        to_string(spec.rerank->rows), decimal(spec.rerank->depth));
+  if (spec.maxsim) text += " | " + maxsim_string(spec);
+  return text;
+}
+
+std::string explain(const Spec& whole, std::size_t dim) {
+  if (!whole.maxsim) return explain_vectors(whole, to_string(whole) + "\n", dim);
+  const std::string title = to_string(whole) + "\n";
+  if (!whole.muvera) return title + explain_maxsim(whole, dim);
+  const FdeOptions& muvera = *whole.muvera;
+  const std::size_t encoded = encoding_dim(muvera, dim);
+  const std::string text =
+      title +
+      fmt::format(
+          "muvera  one vector of {} values for the many of a document: {} repetitions of {} buckets\n",
+          encoded, muvera.reps, std::size_t{1} << muvera.bits);
+  Spec of_encodings = whole;
+  of_encodings.muvera.reset();
+  of_encodings.maxsim.reset();
+  return explain_vectors(of_encodings, text, encoded) + explain_maxsim(whole, dim);
 }
 
 }  // namespace vicinal

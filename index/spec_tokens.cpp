@@ -197,4 +197,24 @@ void Arguments::refuse(const Argument& argument, std::string_view bare) const {
                                          suggestion(argument.key.text, keys_)));
 }
 
+bool is_depth(std::string_view text) {
+  return text.front() >= '0' && text.front() <= '9' && text.back() == 'x';
+}
+
+double Arguments::read_depth(const Token& value) const {
+  constexpr double most = 1000;
+  std::string_view text = value.text;
+  if (text.back() == 'x') text.remove_suffix(1);
+  double depth = 0;
+  const auto [stopped, error] =
+      std::from_chars(text.data(), text.data() + text.size(), depth, std::chars_format::fixed);
+  const bool number =
+      !text.empty() && text.front() >= '0' && text.front() <= '9' && stopped == text.data() + text.size();
+  if (!number) fail(value, fmt::format("the depth is a multiple of k such as 3x, got '{}'", value.text));
+  if (error != std::errc() || !(depth >= 1 && depth <= most)) {
+    fail(value, fmt::format("the depth must be 1x to {}x, got '{}'", most, value.text));
+  }
+  return depth;
+}
+
 }  // namespace vicinal

@@ -68,6 +68,9 @@ struct Call {
 /// The next stage: `tokens` stands at its name.
 Call parse_call(Tokens& tokens);
 
+/// Whether a bare value is a depth, such as 3x.
+bool is_depth(std::string_view text);
+
 /// Reads the arguments of one stage: each key at most once, none unknown.
 class Arguments {
  public:
@@ -103,6 +106,9 @@ class Arguments {
   /// A whole number of [least, most].
   [[nodiscard]] std::size_t read_count(const Token& value, std::string_view key, std::size_t least,
                                        std::size_t most) const;
+
+  /// A multiple of k, 1 to 1000: a number with or without an x behind it.
+  [[nodiscard]] double read_depth(const Token& value) const;
 
   [[noreturn]] void fail(const Token& token, const std::string& reason) const { tokens_.fail(token, reason); }
   [[nodiscard]] const Tokens& tokens() const { return tokens_; }

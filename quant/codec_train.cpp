@@ -8,48 +8,22 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/quant/codec_parts.hpp"
+#include "vicinal/quant/mean.hpp"
 #include "vicinal/quant/product_quantiser.hpp"
 
 namespace vicinal {
 namespace {
 
-// Rows are summed in blocks of this many, block sums in order: the order, so the bits, never depend on the threads.
-constexpr std::size_t mean_block = 4096;
-
-Array<float> mean_of(MatrixView<const float> documents, Metric metric, const BuildControl& control) {
-  const std::size_t dim = documents.cols();
-  const std::size_t blocks = (documents.rows() + mean_block - 1) / mean_block;
-  std::vector<double> sums(blocks * dim, 0.0);
-  control.executor.for_each(blocks, [&](std::size_t block, std::size_t) {
-    double* sum = sums.data() + block * dim;
-    std::vector<float> unit(dim);
-    const std::size_t end = std::min(documents.rows(), (block + 1) * mean_block);
-    for (std::size_t row = block * mean_block; row < end; ++row) {
-      const float* vector = documents.row_data(row);
-      if (metric == Metric::cosine) {
-        normalise(documents[row], unit);
-        vector = unit.data();
-      }
-      for (std::size_t j = 0; j < dim; ++j) sum[j] += static_cast<double>(vector[j]);
-    }
-  });
-  Array<float> mean(dim);
-  for (std::size_t j = 0; j < dim; ++j) {
-    double sum = 0;
-    for (std::size_t block = 0; block < blocks; ++block) sum += sums[block * dim + j];
-    mean[j] = static_cast<float>(sum / static_cast<double>(documents.rows()));
-  }
-  return mean;
-}
+constexpr std::size_t rows_a_task = 4096;
 
 // The largest magnitude among the documents, of length 1 for cosine.
 float largest_value(MatrixView<const float> documents, Metric metric, const BuildControl& control) {
-  const std::size_t blocks = (documents.rows() + mean_block - 1) / mean_block;
+  const std::size_t blocks = (documents.rows() + rows_a_task - 1) / rows_a_task;
   std::vector<float> largest(blocks, 0.0F);
   control.executor.for_each(blocks, [&](std::size_t block, std::size_t) {
     std::vector<float> unit(documents.cols());
-    const std::size_t end = std::min(documents.rows(), (block + 1) * mean_block);
-    for (std::size_t row = block * mean_block; row < end; ++row) {
+    const std::size_t end = std::min(documents.rows(), (block + 1) * rows_a_task);
+    for (std::size_t row = block * rows_a_task; row < end; ++row) {
       std::span<const float> vector = documents[row];
       if (metric == Metric::cosine) {
         normalise(vector, unit);
@@ -170,7 +144,10 @@ Codec Codec::train(const CodecOptions& options, Metric metric, MatrixView<const 
   const std::size_t sides = options.side_value ? 1 : 0;
   Codec codec(options, metric, std::max(documents.cols(), sides) - sides);
   if (is_integer(options.kind) && options.centre && !options.side_value) {
-    codec.set_mean(documents.empty() ? Array<float>(codec.dim_) : mean_of(documents, metric, control), true);
+    codec.set_mean(documents.empty()          ? Array<float>(codec.dim_)
+                   : metric == Metric::cosine ? mean_of_unit_rows(documents, control.executor)
+                                              : mean_of_rows(documents, control.executor),
+                   true);
   }
   if (is_product(options.kind)) {
     codec.product_ = std::make_shared<const ProductQuantiser>(

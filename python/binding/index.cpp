@@ -41,16 +41,17 @@ using IdArray = nb::ndarray<const Id, nb::ndim<1>, nb::c_contig, nb::device::cpu
 Index build(nb::handle base, const std::string& spec, const std::string& metric, std::optional<IdArray> ids,
             std::uint64_t seed, nb::handle threads, bool calibrate, nb::handle calibration_queries,
             std::optional<PopularityArray> popularity, nb::handle progress) {
-  const BorrowedRows rows(base, "base", false);
-  std::optional<BorrowedRows> queries;
+  const BorrowedItems items(base, "base", false);
+  std::optional<BorrowedItems> queries;
   IndexOptions options;
   options.seed = seed;
   options.calibrate = calibrate;
   if (!calibration_queries.is_none()) {
     queries.emplace(calibration_queries, "calibration queries", false);
-    if (queries->view().rows() == 0)
+    if (queries->batch().size() == 0)
       throw InvalidArgument("calibration queries have no rows, expected at least 1");
-    options.calibration_queries = queries->view();
+    options.calibration_queries = queries->batch().rows;
+    options.calibration_offsets = queries->batch().offsets;
   }
   if (ids) options.ids = {ids->data(), ids->size()};
   if (popularity) options.popularity = {popularity->data(), popularity->size()};
@@ -64,7 +65,7 @@ Index build(nb::handle base, const std::string& spec, const std::string& metric,
         control.executor = pool_executor;
         control.stop = job.stop;
         control.progress = job.report;
-        index = Index::build(rows.view(), spec, parsed, options, control);
+        index = Index::build(items.batch(), spec, parsed, options, control);
       },
       progress);
   return index;

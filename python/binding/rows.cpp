@@ -60,6 +60,27 @@ BorrowedRows::BorrowedRows(nb::handle object, const char* what, bool allow_vecto
   if (!borrow(converted.ptr(), allow_vector)) throw nb::type_error("float_rows() returned no float32 rows");
 }
 
+BorrowedItems::BorrowedItems(nb::handle object, const char* what, bool allow_vector) {
+  // An ordinary batch is never a tuple of two matrices of different shapes.
+  nb::object parts = nb::none();
+  if (PyTuple_Check(object.ptr()) != 0 && PyTuple_GET_SIZE(object.ptr()) == 2)
+    parts = nb::module_::import_("vicinal._arrays").attr("rows_and_offsets")(object, what);
+  if (parts.is_none()) {
+    rows_.emplace(object, what, allow_vector);
+    return;
+  }
+  rows_.emplace(parts[0], what, false);
+  const nb::object offsets = parts[1];
+  if (PyObject_GetBuffer(offsets.ptr(), &buffer_, PyBUF_C_CONTIGUOUS) != 0) throw nb::python_error();
+  held_ = true;
+  offsets_ = {static_cast<const std::uint64_t*>(buffer_.buf),
+              static_cast<std::size_t>(buffer_.len) / sizeof(std::uint64_t)};
+}
+
+BorrowedItems::~BorrowedItems() {
+  if (held_) PyBuffer_Release(&buffer_);
+}
+
 BorrowedRows::~BorrowedRows() {
   if (held_) PyBuffer_Release(&buffer_);
 }

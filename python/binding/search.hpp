@@ -59,8 +59,10 @@ inline constexpr double short_work = 1e8;
 // comparisons until it is in its place.
 template <class Searched>
 double work_bound(const Searched& index, std::size_t queries, std::size_t k) {
-  const bool scan = std::holds_alternative<FlatOptions>(index.spec().index);
-  const double rows = static_cast<double>(index.size());
+  constexpr double vectors_of_a_document = 100;
+  const bool documents = index.spec().maxsim.has_value();
+  const bool scan = std::holds_alternative<FlatOptions>(index.spec().index) || documents;
+  const double rows = static_cast<double>(index.size()) * (documents ? vectors_of_a_document : 1);
   const double read = scan ? rows : std::min(rows, 2e4);
   const double kept = 100 * std::min(static_cast<double>(k), rows);
   return static_cast<double>(queries) * (static_cast<double>(index.dim()) * read + kept);
@@ -102,9 +104,10 @@ nanobind::object search_index(const Searched& index, nanobind::handle queries, n
                               std::optional<double> recall, nanobind::handle effort, nanobind::handle filter,
                               nanobind::handle threads, std::optional<double> timeout,
                               nanobind::handle max_distances) {
-  const BorrowedRows rows(queries, "queries", true);
+  const BorrowedItems items(queries, "queries", true);
+  const VectorBatch batch = items.batch();
   Hits hits;
-  hits.one_dimensional = rows.one_dimensional();
+  hits.one_dimensional = items.one_dimensional();
   const std::size_t wanted = whole_number(k, "k", 1, std::max<std::size_t>(index.size(), always_possible_k));
   const typename Searched::Params params{{optional_number(effort, "effort", most_effort), recall}};
   SearchControl control;
@@ -112,17 +115,19 @@ nanobind::object search_index(const Searched& index, nanobind::handle queries, n
   control.max_distances = budget_of(max_distances);
   control.deadline = deadline_after(timeout);
   const std::size_t pool = optional_number(threads, "threads", most_threads);
-  const std::size_t count = rows.view().rows();
+  const std::size_t count = batch.size();
   // Before room for the answers is made; the values are looked at later.
-  validate_batch(rows.view().rows_from(0, 0), index.dim(), "queries");
+  validate_batch(batch.rows.rows_from(0, 0), index.dim(), "queries");
   PythonFilter rule(filter, index.size(), has_own_ids(index));
   control.filter = rule.filter();
   require_room(wanted, count);
-  const ExecutorRef pool_executor = count > 1 ? executor(pool) : ExecutorRef();
-  run_search(rule, work_bound(index, count, wanted), control, [&] {
+  // Of a document of several vectors one query is work enough for all.
+  const bool documents = index.spec().maxsim.has_value();
+  const ExecutorRef pool_executor = count > 1 || documents ? executor(pool) : ExecutorRef();
+  run_search(rule, work_bound(index, documents ? batch.rows.rows() : count, wanted), control, [&] {
     hits.neighbors = Neighbors(count, wanted);
     control.executor = pool_executor;
-    index.search(rows.view(), hits.neighbors.view(), params, control);
+    index.search(batch, hits.neighbors.view(), params, control);
   });
   return nanobind::cast(std::move(hits));
 }
@@ -132,8 +137,8 @@ inline constexpr const char* search_documentation =
 
 Parameters
 ----------
-queries : (n, dim) or (dim,) float32
-    Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
+queries : (n, dim) or (dim,) float32, or (rows, offsets)
+    With offsets, n + 1 integers, query i is of several vectors: rows[offsets[i] : offsets[i + 1]]. Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
 k : int
 recall : float, optional
     The recall@k to aim at, in (0, 1]; the effort that gives it was measured when the index was built.

@@ -76,6 +76,22 @@ def float_rows(given: Any, what: str, allow_vector: bool) -> np.ndarray:
     return array
 
 
+def rows_and_offsets(given: tuple[Any, Any], what: str) -> tuple[Any, np.ndarray] | None:
+    """The parts of (rows, offsets), offsets as uint64; None for a tuple that is two rows."""
+    rows, offsets = given
+    if np.ndim(rows) < 2 and not (isinstance(offsets, np.ndarray) and offsets.dtype.kind in "iu" and offsets.ndim == 1):
+        return None
+    array = integers_or_mask(offsets, f"{what} offsets")
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        shape = f"{array.dtype.name} of shape {array.shape}"
+        raise WrongType(f"{what} offsets are {shape}, expected n + 1 integers: item i is rows[offsets[i] : offsets[i + 1]]")
+    if not array.size:
+        raise InvalidArgument(f"{what} offsets are empty, expected n + 1 for n items")
+    if array.dtype.kind == "i" and array.min() < 0:
+        raise InvalidArgument(f"{what} offsets hold {array.min()}, expected 0 or more")
+    return rows, np.ascontiguousarray(array, dtype=np.uint64)
+
+
 def integers_or_mask(given: Any, what: str) -> Any:
     """`given` as an array, of int64 where it is an empty list; refuses integers that NumPy makes floats or objects of. The caller
     checks that the result is of integers or of booleans."""

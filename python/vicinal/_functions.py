@@ -15,6 +15,7 @@ from ._progress import ProgressBar
 from ._vicinal import Hits, Index
 
 Vectors = npt.ArrayLike
+Items = Union[npt.ArrayLike, "tuple[npt.ArrayLike, npt.ArrayLike]"]
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 Progress = Union[bool, None, Callable[[str, int, int], object]]
 
@@ -45,7 +46,7 @@ def popularity_array(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 
 def build(
-    base: Vectors,
+    base: Items,
     spec: str = DEFAULT_SPEC,
     *,
     metric: str,
@@ -53,7 +54,7 @@ def build(
     seed: int = 1,
     threads: int | None = None,
     calibrate: bool = True,
-    calibration_queries: Vectors | None = None,
+    calibration_queries: Items | None = None,
     popularity: npt.ArrayLike | None = None,
     progress: Progress = None,
 ) -> Index:
@@ -61,10 +62,12 @@ def build(
 
     Parameters
     ----------
-    base : (n, dim) float32
-        Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted.
+    base : (n, dim) float32, or (rows, offsets)
+        Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted. Documents of several vectors are
+        a tuple: document i is rows[offsets[i] : offsets[i + 1]], and the spec ends in ``maxsim``.
     spec : str
-        What to build: ``dedup | projection | codec | index | rerank``; `vicinal.explain` tells what a spec means.
+        What to build: ``dedup | projection | codec | index | rerank``, or ``muvera | ... | maxsim``; `vicinal.explain` tells what a spec
+        means.
     metric : "l2", "ip" or "cosine"
     ids : (n,) integers, optional
         Unique and not negative; default: row numbers.
@@ -74,7 +77,7 @@ def build(
         Default: every core this process may use.
     calibrate : bool
         Measure recall by effort afterwards, so that searches can ask for a recall.
-    calibration_queries : (m, dim) float32, optional
+    calibration_queries : (m, dim) float32 or (rows, offsets), optional
         What to measure on; default: rows of the base, searched for as if they were not in it. A spec with ``qpca`` also learns from
         them.
     popularity : (n,) numbers, optional

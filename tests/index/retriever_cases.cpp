@@ -1,5 +1,7 @@
 #include "retriever_cases.hpp"
 
+#include <cstdint>
+
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/index/index.hpp"
@@ -66,7 +68,11 @@ RetrieverCase index_case(const std::string& name, const std::string& spec, bool 
                     for (std::size_t i = 0; spec.starts_with("tiers") && i < base.count; ++i)
                       popularity.push_back(static_cast<float>(i * 7 % 11));
                     options.popularity = popularity;
-                    return Index::build(base.view(), spec, metric, options);
+                    // Documents of one vector each, whose MaxSim is its inner product.
+                    std::vector<std::uint64_t> offsets;
+                    for (std::size_t i = 0; spec.find("maxsim") != std::string::npos && i <= base.count; ++i)
+                      offsets.push_back(i);
+                    return Index::build({base.view(), offsets}, spec, metric, options);
                   }};
   c.tolerance = 2e-3;
   c.own_ids = own_ids;
@@ -131,6 +137,16 @@ std::vector<RetrieverCase> own_retriever_cases() {
   cases.push_back(index_case("dedup", "dedup | f32 | hnsw(m=12, efc=80)", true));
   cases.push_back(index_case("index_with_ids", "i8 | hnsw(m=12, efc=80) | rerank(f16, 3x)", true));
   cases.push_back(index_case("flat_index_with_ids", "f16 | flat", true));
+  for (const bool own_ids : {false, true}) {
+    cases.push_back(index_case(own_ids ? "maxsim_with_ids" : "maxsim", "maxsim(f32)", own_ids));
+    cases.back().metrics = {Metric::ip, Metric::cosine};
+    cases.push_back(index_case(
+        own_ids ? "muvera_with_ids" : "muvera",
+        own_ids ? "muvera(reps=30, bits=1, projection=identity) | i8 | hnsw(m=12, efc=80) | maxsim(f16, 20x)"
+                : "muvera(reps=60, bits=2, dim=8) | i8 | flat | maxsim(f32, 20x)",
+        own_ids));
+    cases.back().metrics = {Metric::ip, Metric::cosine};
+  }
   // All dimensions, so that distances are what they were.
   cases.push_back(projection_case("pca_flat", ProjectionKind::pca, false));
   cases.push_back(projection_case("query_pca_hnsw", ProjectionKind::query_pca, true));

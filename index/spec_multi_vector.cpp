@@ -1,0 +1,92 @@
+#include "vicinal/index/spec_multi_vector.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace vicinal {
+namespace {
+
+std::size_t read_or(Arguments& arguments, std::string_view key, std::size_t otherwise, std::size_t least,
+                    std::size_t most) {
+  const Token* value = arguments.find({key});
+  return value == nullptr ? otherwise : arguments.read_count(*value, key, least, most);
+}
+
+// One of two or three words.
+template <class Value, std::size_t n>
+Value read_word(Arguments& arguments, std::string_view key, Value otherwise,
+                const std::array<std::pair<std::string_view, Value>, n>& words) {
+  const Token* value = arguments.find({key});
+  if (value == nullptr) return otherwise;
+  for (const auto& [word, meaning] : words) {
+    if (value->text == word) return meaning;
+  }
+  std::array<std::string_view, n> names;
+  std::ranges::transform(words, names.begin(), [](const auto& word) { return word.first; });
+  arguments.fail(*value, fmt::format("{} is one of {}, got '{}'", key, fmt::join(names, ", "), value->text));
+}
+
+}  // namespace
+
+void parse_muvera(Arguments& arguments, Spec& spec) {
+  constexpr std::size_t most_dim = 65'536;
+  constexpr std::size_t most_reps = 1024;
+  constexpr std::size_t most_bits = 12;
+  if (spec.dedup != Deduplication::none)
+    arguments.fail_at_name(
+        "dedup compares single vectors, muvera takes documents of several: leave dedup out");
+  const bool paper = arguments.find_bare([](std::string_view text) { return text == "paper"; }) != nullptr;
+  FdeOptions options = paper ? FdeOptions::paper(20, 5, 16) : FdeOptions();
+  options.reps = read_or(arguments, "reps", options.reps, 1, most_reps);
+  options.bits = read_or(arguments, "bits", options.bits, 0, most_bits);
+  options.projection =
+      read_word(arguments, "projection", options.projection,
+                std::array{std::pair(std::string_view("sketch"), FdeProjection::sketch),
+                           std::pair(std::string_view("dense"), FdeProjection::dense),
+                           std::pair(std::string_view("identity"), FdeProjection::identity)});
+  const Token* dim = arguments.find({"dim"});
+  if (dim != nullptr && options.projection == FdeProjection::identity)
+    arguments.fail(*dim, "projection=identity keeps all dimensions, so dim says nothing");
+  if (dim != nullptr) options.dim = arguments.read_count(*dim, "dim", 1, most_dim);
+  options.bucket = read_word(arguments, "bucket", options.bucket,
+                             std::array{std::pair(std::string_view("unit"), FdeBucket::unit),
+                                        std::pair(std::string_view("mean"), FdeBucket::mean)});
+  options.empty = read_word(arguments, "empty", options.empty,
+                            std::array{std::pair(std::string_view("zero"), FdeEmpty::zero),
+                                       std::pair(std::string_view("nearest"), FdeEmpty::nearest)});
+  options.per_bucket = !arguments.read_switch("shared", !options.per_bucket);
+  options.centre = arguments.read_switch("centre", options.centre);
+  options.final_dim = read_or(arguments, "final", 0, 1, FdeEncoder::most_table);
+  arguments.require_all_used("paper, for what MUVERA's authors chose");
+  spec.muvera = options;
+}
+
+void parse_maxsim(Arguments& arguments, Spec& spec) {
+  constexpr std::array kinds{CodecKind::f32,  CodecKind::f16, CodecKind::bf16, CodecKind::i8,
+                             CodecKind::i4,   CodecKind::b2,  CodecKind::b1,   CodecKind::e4m3,
+                             CodecKind::e5m2, CodecKind::e3m4};
+  MaxSimOptions options;
+  const Token* keyed = arguments.find({"depth"});
+  const Token* bare = arguments.find_bare(is_depth);
+  if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
+  const Token* depth = keyed != nullptr ? keyed : bare;
+  if (depth != nullptr && !spec.muvera)
+    arguments.fail(*depth, "maxsim alone scores every document, so it takes no depth");
+  if (depth != nullptr) options.depth = arguments.read_depth(*depth);
+  for (const CodecKind kind : kinds) {
+    if (arguments.find_bare([kind](std::string_view text) { return text == to_string(kind); }) == nullptr)
+      continue;
+    options.rows = kind;
+    break;
+  }
+  arguments.require_all_used(
+      "the format of the documents' vectors, one of f32, f16, bf16, i8, i4, b2, b1, e4m3, e5m2 and e3m4, and "
+      "a depth such as 10x");
+  spec.maxsim = options;
+}
+
+}  // namespace vicinal
