@@ -30,8 +30,8 @@ double seconds_since(Clock::time_point start) {
 // A tenth of the queries is enough for something that takes as long for one query as for any other.
 tools::Workload shortened(const tools::Workload& workload, bool exact) {
   const std::size_t rows =
-      exact ? std::min<std::size_t>(100, workload.queries.rows()) : workload.queries.rows();
-  return {workload.queries.rows_from(0, rows), workload.truth.rows_from(0, rows), workload.k};
+      exact ? std::min<std::size_t>(100, workload.queries.size()) : workload.queries.size();
+  return {workload.queries.rows.rows_from(0, rows), workload.truth.rows_from(0, rows), workload.k};
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ const Contestant::Point* Contestant::at_recall(double target) const {
 void sweep_recall(Contestant& contestant, const tools::Workload& workload, ExecutorRef executor) {
   SearchControl control;
   control.executor = executor;
-  Neighbors answers(workload.queries.rows(), workload.k);
+  Neighbors answers(workload.queries.size(), workload.k);
   std::vector<std::size_t> efforts = tools::sweep_efforts(workload.k);
   if (contestant.exact) efforts = {0};
   for (const std::size_t effort : efforts) {
@@ -62,7 +62,7 @@ void time_in_rounds(std::vector<Contestant>& contestants, const tools::Workload&
                     const std::function<void(std::size_t done, std::size_t total)>& progress) {
   std::size_t most_points = 0;
   for (const auto& contestant : contestants) most_points = std::max(most_points, contestant.points.size());
-  Neighbors answers(workload.queries.rows(), workload.k);
+  Neighbors answers(workload.queries.size(), workload.k);
   for (std::size_t round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i < most_points; ++i) {
       progress(round * most_points + i, rounds * most_points);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "vicinal/core/matrix_view.hpp"
 
@@ -28,6 +29,15 @@ struct VectorBatch {
   [[nodiscard]] MatrixView<const float> item(std::size_t i) const {
     if (offsets.empty()) return rows.rows_from(i, 1);
     return rows.rows_from(offsets[i], offsets[i + 1] - offsets[i]);
+  }
+  /// Items [first, first + count), whose offsets, if there are any, are written to `own` and last as long as that is not changed.
+  [[nodiscard]] VectorBatch part(std::size_t first, std::size_t count,
+                                 std::vector<std::uint64_t>& own) const {
+    if (offsets.empty()) return rows.rows_from(first, count);
+    const std::uint64_t begin = offsets[first];
+    own.clear();
+    for (std::size_t i = 0; i <= count; ++i) own.push_back(offsets[first + i] - begin);
+    return {rows.rows_from(begin, own.back()), own};
   }
 };
 

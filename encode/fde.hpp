@@ -89,8 +89,9 @@ class FdeEncoder {
 
   /// Sections "<prefix>/options" and, when centred, "/mean".
   void save(ContainerWriter& writer, const std::string& prefix) const;
-  static FdeEncoder load(const Container& file,
-                         const std::string& prefix);  ///< validates; throws CorruptFile
+  /// Validates, and that it is an encoder with those options, before it makes tables; throws CorruptFile.
+  static FdeEncoder load(const Container& file, const std::string& prefix, const FdeOptions& expected,
+                         std::size_t token_dim);
 
   static constexpr std::size_t most_table = std::size_t{1} << 28;
   static constexpr std::size_t most_bits = 16;

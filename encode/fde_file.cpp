@@ -66,40 +66,23 @@ void FdeEncoder::save(ContainerWriter& writer, const std::string& prefix) const 
   if (!mean().empty()) writer.add(prefix + "/mean", mean());
 }
 
-FdeEncoder FdeEncoder::load(const Container& file, const std::string& prefix) {
-  const auto corrupt = [&](const char* section, const std::string& reason) -> CorruptFile {
+FdeEncoder FdeEncoder::load(const Container& file, const std::string& prefix, const FdeOptions& expected,
+                            std::size_t token_dim) {
+  const auto corrupt = [&](const char* section, const std::string& reason) {
     return CorruptFile(fmt::format("section {}/{}: {}", prefix, section, reason));
   };
   const std::string_view bytes = file.metadata(prefix + "/options");
-  FdeHeader header{};
+  const FdeHeader header = header_of(expected, token_dim);
   if (bytes.size() != sizeof(header)) throw corrupt("options", "wrong length");
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  if (header.projection > static_cast<std::uint8_t>(FdeProjection::identity) ||
-      header.bucket > static_cast<std::uint8_t>(FdeBucket::mean) ||
-      header.empty > static_cast<std::uint8_t>(FdeEmpty::nearest) || header.per_bucket > 1 ||
-      header.centre > 1)
-    throw corrupt("options", "a value that has no meaning");
-  FdeOptions options;
-  options.reps = header.reps;
-  options.bits = header.bits;
-  options.dim = header.dim;
-  options.projection = static_cast<FdeProjection>(header.projection);
-  options.per_bucket = header.per_bucket == 1;
-  options.bucket = static_cast<FdeBucket>(header.bucket);
-  options.empty = static_cast<FdeEmpty>(header.empty);
-  options.centre = header.centre == 1;
-  options.scale_tokens = header.scale_tokens == 1;
-  options.final_dim = header.final_dim;
-  options.seed = header.seed;
-  const FdeHeader again = header_of(options, header.token_dim);
-  if (std::memcmp(&again, &header, sizeof(header)) != 0) throw corrupt("options", "not as a save writes it");
+  if (std::memcmp(bytes.data(), &header, sizeof(header)) != 0)
+    throw corrupt("options", "another encoder than the index says");
   Array<float> mean;
-  if (options.centre) mean = file.array<float>(prefix + "/mean", header.token_dim);
+  if (expected.centre) mean = file.array<float>(prefix + "/mean", token_dim);
   for (const float value : std::as_const(mean).span()) {
     if (!std::isfinite(value)) throw corrupt("mean", "holds a value that is not finite");
   }
   try {
-    return restore(options, header.token_dim, std::as_const(mean).span());
+    return restore(expected, token_dim, std::as_const(mean).span());
   } catch (const InvalidArgument& error) {
     throw corrupt("options", error.what());
   }

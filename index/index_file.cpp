@@ -199,13 +199,9 @@ AnyRetriever load_documents(const Container& file, Spec& spec, const IndexMetada
     throw CorruptFile(fmt::format("sections {}/ hold {} documents, section {} says {}", tokens_prefix,
                                   documents.size(), metadata_section, metadata.size));
   if (!spec.muvera) return MultiVector(std::move(documents));
-  FdeEncoder encoder = FdeEncoder::load(file, muvera_prefix);
-  FdeOptions expected = *spec.muvera;
-  expected.scale_tokens = metadata.metric == Metric::cosine;
-  if (encoder.options().projection == FdeProjection::identity) expected.dim = encoder.options().dim;
-  if (encoder.options() != expected || encoder.token_dim() != metadata.dim)
-    throw CorruptFile(fmt::format("sections {}/ hold another encoder than section {} says", muvera_prefix,
-                                  metadata_section));
+  FdeOptions options = *spec.muvera;
+  options.scale_tokens = metadata.metric == Metric::cosine;
+  FdeEncoder encoder = FdeEncoder::load(file, muvera_prefix, options, metadata.dim);
   IndexMetadata of_encodings = metadata;
   of_encodings.metric = Metric::ip;
   of_encodings.dim = encoder.out_dim();

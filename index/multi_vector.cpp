@@ -24,15 +24,6 @@ void require_vectors(const VectorBatch& queries) {
   }
 }
 
-VectorBatch part_of(const VectorBatch& queries, std::size_t first, std::size_t count,
-                    std::vector<std::uint64_t>& offsets) {
-  if (!queries.multi_vector()) return queries.rows.rows_from(first, count);
-  const std::uint64_t begin = queries.offsets[first];
-  offsets.clear();
-  for (std::size_t i = 0; i <= count; ++i) offsets.push_back(queries.offsets[first + i] - begin);
-  return {queries.rows.rows_from(begin, offsets.back()), offsets};
-}
-
 }  // namespace
 
 void MultiVector::Params::validate() const {
@@ -177,7 +168,7 @@ void MultiVector::search_candidates(const VectorBatch& queries, NeighborsView ou
   std::vector<std::uint64_t> offsets;
   for (std::size_t begin = 0; begin < queries.size(); begin += block) {
     const std::size_t count = std::min(block, queries.size() - begin);
-    const VectorBatch part = part_of(queries, begin, count, offsets);
+    const VectorBatch part = queries.part(begin, count, offsets);
     Array<float> encodings(count * encoder_.out_dim());
     const MatrixView<float> encoded(encodings.data(), count, encoder_.out_dim());
     encoder_.encode_queries(part, encoded, control.executor);

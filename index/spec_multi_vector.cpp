@@ -51,6 +51,8 @@ void parse_muvera(Arguments& arguments, Spec& spec) {
   const Token* dim = arguments.find({"dim"});
   if (dim != nullptr && options.projection == FdeProjection::identity)
     arguments.fail(*dim, "projection=identity keeps all dimensions, so dim says nothing");
+  // Says nothing then, and a spec is what its canonical string says.
+  if (options.projection == FdeProjection::identity) options.dim = FdeOptions().dim;
   if (dim != nullptr) options.dim = arguments.read_count(*dim, "dim", 1, most_dim);
   options.bucket = read_word(arguments, "bucket", options.bucket,
                              std::array{std::pair(std::string_view("unit"), FdeBucket::unit),

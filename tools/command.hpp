@@ -47,6 +47,7 @@ CLI::Validator recall_target();
 /// Options that several commands have, worded alike.
 CLI::Option* add_threads_option(CLI::App& command, std::size_t& threads);
 CLI::Option* add_k_option(CLI::App& command, std::size_t& k);
+CLI::Option* add_query_offsets_option(CLI::App& command, std::string& offsets);
 CLI::Option* add_metric_option(CLI::App& command, std::string& metric);
 
 }  // namespace vicinal::tools

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <vector>
 
 #include "vicinal/core/executor.hpp"
 #include "vicinal/core/vector_batch.hpp"
@@ -21,7 +22,7 @@ namespace vicinal::tools {
 namespace {
 
 struct BuildOptions {
-  std::string base, out, ids, queries, popularity;
+  std::string base, out, ids, queries, popularity, offsets, query_offsets;
   std::string spec = "i8 | hnsw(m=32, efc=200) | rerank(f16)";
   std::string metric;
   std::size_t threads = usable_threads();
@@ -35,13 +36,16 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   if (options.no_calibrate && !options.queries.empty() && spec.projection.kind != ProjectionKind::query_pca)
     throw UsageError("--no-calibrate excludes --queries, but for specs with qpca, which learns from them");
   require_writable({options.out, build_report_path(options.out)},
-                   {options.base, options.ids, options.queries, options.popularity});
+                   {options.base, options.ids, options.queries, options.popularity, options.offsets,
+                    options.query_offsets});
   const FloatMatrix base = read_vectors(options.base);
   require_finite(base.view(), options.base.c_str());
   IndexOptions index_options;
   index_options.seed = options.seed;
   index_options.calibrate = !options.no_calibrate;
-  const IdMatrix ids = options.ids.empty() ? IdMatrix{} : read_row_ids(options.ids, base.rows);
+  const std::vector<std::uint64_t> offsets = read_offsets(options.offsets, base.rows);
+  const VectorBatch items(base.view(), offsets);
+  const IdMatrix ids = options.ids.empty() ? IdMatrix{} : read_row_ids(options.ids, items.size());
   index_options.ids = ids.values.span();
   const FloatMatrix popularity = options.popularity.empty() ? FloatMatrix{} : read_column(options.popularity);
   index_options.popularity = popularity.values.span();
@@ -53,6 +57,8 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
     }
     index_options.calibration_queries = sample.view();
   }
+  const std::vector<std::uint64_t> query_offsets = read_offsets(options.query_offsets, sample.rows);
+  index_options.calibration_offsets = query_offsets;
 
   Progress progress;
   ThreadPool pool(options.threads);
@@ -61,8 +67,7 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   control.stop = stop;
   control.progress = progress.callback();
   const auto start = std::chrono::steady_clock::now();
-  const Index index =
-      Index::build(base.view(), options.spec, parse_metric(options.metric), index_options, control);
+  const Index index = Index::build(items, options.spec, parse_metric(options.metric), index_options, control);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress.finish();
   control.throw_if_stopped();
@@ -80,12 +85,14 @@ int run_build(const BuildOptions& options, const std::stop_token& stop) {
   report.phases = progress.phases();
   write_build_report(options.out, report);
 
-  fmt::print("{}: {} vectors of dimension {}, {}, {}\n", options.out, thousands(index.size()), index.dim(),
-             options.metric, report.spec);
-  fmt::print("  built in {} with {} thread{}, {} on disk, {} a vector in memory\n", duration_text(seconds),
+  fmt::print("{}: {} {} of dimension {}, {}, {}\n", options.out, thousands(index.size()),
+             spec.maxsim ? fmt::format("documents of {} vectors", thousands(base.rows)) : "vectors",
+             index.dim(), options.metric, report.spec);
+  fmt::print("  built in {} with {} thread{}, {} on disk, {} a {} in memory\n", duration_text(seconds),
              options.threads, options.threads == 1 ? "" : "s",
              bytes_text(std::filesystem::file_size(options.out)),
-             bytes_text(index.memory_bytes() / std::max<std::size_t>(index.size(), 1)));
+             bytes_text(index.memory_bytes() / std::max<std::size_t>(index.size(), 1)),
+             spec.maxsim ? "document" : "vector");
   if (index.calibration()) {
     const Calibration& calibration = *index.calibration();
     for (const double target : {0.95, 0.99}) {
@@ -113,6 +120,10 @@ void add_build_command(CLI::App& app, Invocation& invocation) {
   command->add_option(
       "--queries", options->queries,
       "Sample queries to calibrate recall on (default: rows of the base), and for qpca to learn from");
+  command->add_option("--offsets", options->offsets,
+                      "Documents of several vectors: where each begins in the base, and its end (.npy); for "
+                      "specs with maxsim");
+  add_query_offsets_option(*command, options->query_offsets);
   command->add_option("--popularity", options->popularity,
                       "How often each row is wanted, a number >= 0 a row (.npy), for specs with tiers");
   command->add_flag("--no-calibrate", options->no_calibrate, "Do not measure recall by effort");

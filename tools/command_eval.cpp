@@ -24,7 +24,7 @@ namespace vicinal::tools {
 namespace {
 
 struct EvalOptions {
-  std::string index, queries, truth, json, svg, title;
+  std::string index, queries, offsets, truth, json, svg, title;
   std::size_t k = 10;
   std::vector<std::size_t> efforts;
   std::optional<double> recall;
@@ -35,7 +35,8 @@ struct EvalOptions {
 
 // Where effort changes nothing, one point says it all.
 bool effort_matters(const Spec& spec) {
-  return !std::holds_alternative<FlatOptions>(spec.index) || spec.rerank.has_value();
+  return spec.maxsim ? spec.muvera.has_value()
+                     : !std::holds_alternative<FlatOptions>(spec.index) || spec.rerank.has_value();
 }
 
 TableLayout point_table(std::size_t k) {
@@ -63,7 +64,8 @@ std::vector<EvaluationPoint> measure(const Index& index, const Workload& workloa
   if (sweep) efforts = sweep_efforts(options.k);
   if (sweep && !effort_matters(index.spec())) efforts = {0};
   if (options.recall) {
-    const bool flat = std::holds_alternative<FlatOptions>(index.spec().index);
+    const bool flat =
+        index.spec().maxsim ? !index.spec().muvera : std::holds_alternative<FlatOptions>(index.spec().index);
     if (!flat && !index.calibration())
       throw InvalidArgument(options.index + " is not calibrated, so --recall cannot choose an effort");
     efforts = {flat ? 0 : index.calibration()->effort_for(*options.recall, options.k)};
@@ -114,10 +116,12 @@ std::string plot_of(const EvaluationReport& report, const EvalOptions& options) 
 }
 
 int run_eval(const EvalOptions& options, const std::stop_token& stop) {
-  require_writable({options.json, options.svg}, {options.index, options.queries, options.truth});
+  require_writable({options.json, options.svg},
+                   {options.index, options.queries, options.offsets, options.truth});
   const FloatMatrix queries = read_finite_vectors(options.queries);
   const IdMatrix truth = read_ids(options.truth);
-  const Workload workload{queries.view(), truth.view(), options.k};
+  const std::vector<std::uint64_t> offsets = read_offsets(options.offsets, queries.rows);
+  const Workload workload{{queries.view(), offsets}, truth.view(), options.k};
   workload.validate();
   const Container file = Container::open(options.index, options.map ? OpenMode::map : OpenMode::load);
   const Index index = Index::open(file);
@@ -135,7 +139,7 @@ int run_eval(const EvalOptions& options, const std::stop_token& stop) {
   report.spec = to_string(index.spec());
   report.seed = index.seed();
   report.k = options.k;
-  report.queries = queries.rows;
+  report.queries = workload.queries.size();
   report.threads = options.threads;
   fmt::print("{}: {} vectors of dimension {}, {}, {}\n", options.index, thousands(report.n), report.dim,
              to_string(report.metric), report.spec);
@@ -158,6 +162,7 @@ void add_eval_command(CLI::App& app, Invocation& invocation) {
   command->add_option("index", options->index, "The index file (.vcn)")->required();
   command->add_option("queries", options->queries, "Query vectors (.npy .fvecs .bvecs .fbin .u8bin .i8bin)")
       ->required();
+  add_query_offsets_option(*command, options->offsets);
   command->add_option("truth", options->truth, "Exact neighbours' ids, as \"vicinal truth\" writes them")
       ->required();
   add_k_option(*command, options->k);

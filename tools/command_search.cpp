@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "vicinal/core/executor.hpp"
 #include "vicinal/core/vector_batch.hpp"
@@ -19,7 +20,7 @@ namespace vicinal::tools {
 namespace {
 
 struct SearchCommandOptions {
-  std::string index, queries, out, distances;
+  std::string index, queries, offsets, out, distances;
   std::size_t k = 10;
   std::size_t effort = 0;
   std::optional<double> recall;
@@ -39,8 +40,10 @@ void print_neighbors(const Neighbors& neighbors) {
 int run_search(const SearchCommandOptions& options, const std::stop_token& stop) {
   require_extension(options.out, id_extensions());
   require_extension(options.distances, vector_extensions());
-  require_writable({options.out, options.distances}, {options.index, options.queries});
+  require_writable({options.out, options.distances}, {options.index, options.queries, options.offsets});
   const FloatMatrix queries = read_finite_vectors(options.queries);
+  const std::vector<std::uint64_t> offsets = read_offsets(options.offsets, queries.rows);
+  const VectorBatch items(queries.view(), offsets);
   const Index index = Index::open(options.index, options.map ? OpenMode::map : OpenMode::load);
   if (queries.cols != index.dim()) {
     throw InvalidArgument(fmt::format("{} has {} columns, {} has dimension {}", options.queries, queries.cols,
@@ -56,14 +59,14 @@ int run_search(const SearchCommandOptions& options, const std::stop_token& stop)
   params.search.effort = options.effort;
   params.search.target_recall = options.recall;
   params.validate();
-  Neighbors neighbors(queries.rows, options.k);
+  Neighbors neighbors(items.size(), options.k);
   const auto start = std::chrono::steady_clock::now();
   constexpr std::size_t block = 4096;
-  for (std::size_t first = 0; first < queries.rows; first += block) {
-    const std::size_t count = std::min(block, queries.rows - first);
-    progress.report("search", first, queries.rows);
-    index.search(queries.view().rows_from(first, count), neighbors.view().rows_from(first, count), params,
-                 control);
+  std::vector<std::uint64_t> own;
+  for (std::size_t first = 0; first < items.size(); first += block) {
+    const std::size_t count = std::min(block, items.size() - first);
+    progress.report("search", first, items.size());
+    index.search(items.part(first, count, own), neighbors.view().rows_from(first, count), params, control);
     if (stop.stop_requested()) throw Cancelled("search was stopped");
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -74,7 +77,7 @@ int run_search(const SearchCommandOptions& options, const std::stop_token& stop)
     print_neighbors(neighbors);
   } else {
     fmt::print("{}: {} nearest of {} queries in {}\n", options.out.empty() ? options.distances : options.out,
-               options.k, thousands(queries.rows), duration_text(seconds));
+               options.k, thousands(items.size()), duration_text(seconds));
   }
   return exit_ok;
 }
@@ -88,6 +91,7 @@ void add_search_command(CLI::App& app, Invocation& invocation) {
   command->add_option("index", options->index, "The index file (.vcn)")->required();
   command->add_option("queries", options->queries, "Query vectors (.npy .fvecs .bvecs .fbin .u8bin .i8bin)")
       ->required();
+  add_query_offsets_option(*command, options->offsets);
   command->add_option("-o,--output", options->out,
                       "Neighbours' ids, queries x k; -1 where there are fewer (.npy .ivecs .ibin)");
   command->add_option("--distances", options->distances, "Their distances (.npy .fvecs .fbin)");

@@ -32,10 +32,10 @@ SearchControl control_with(const std::stop_token& stop) {
 
 void Workload::validate() const {
   if (k == 0) throw InvalidArgument("k is 0, expected at least 1");
-  if (queries.rows() == 0) throw InvalidArgument("there are no queries");
-  if (truth.rows() != queries.rows()) {
+  if (queries.size() == 0) throw InvalidArgument("there are no queries");
+  if (truth.rows() != queries.size()) {
     throw InvalidArgument(
-        fmt::format("the truth has {} rows, there are {} queries", truth.rows(), queries.rows()));
+        fmt::format("the truth has {} rows, there are {} queries", truth.rows(), queries.size()));
   }
   if (truth.cols() < k)
     throw InvalidArgument(fmt::format("the truth has {} columns, k is {}", truth.cols(), k));
@@ -43,17 +43,18 @@ void Workload::validate() const {
 
 TimedPass time_one_by_one(Answer answer, const Workload& workload, std::size_t repeats, Neighbors& answers,
                           const std::stop_token& stop) {
-  const std::size_t queries = workload.queries.rows();
+  const std::size_t queries = workload.queries.size();
   const NeighborsView out = answers.view();
   const SearchControl control = control_with(stop);
   TimedPass pass;
+  std::vector<std::uint64_t> offsets;
   pass.micros.resize(checked_product(queries, repeats, "timed queries"));
   auto time = pass.micros.begin();
   const auto start = Clock::now();
   auto before = start;
   for (std::size_t round = 0; round < repeats; ++round) {
     for (std::size_t i = 0; i < queries; ++i) {
-      answer(workload.queries.rows_from(i, 1), out.rows_from(i, 1), control);
+      answer(workload.queries.part(i, 1, offsets), out.rows_from(i, 1), control);
       const auto after = Clock::now();
       *time++ = std::chrono::duration<float, std::micro>(after - before).count();
       before = after;
@@ -75,7 +76,7 @@ double time_batch(Answer answer, const Workload& workload, std::size_t repeats, 
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   throw_if_stopped(stop);
-  return static_cast<double>(workload.queries.rows() * repeats) / seconds;
+  return static_cast<double>(workload.queries.size() * repeats) / seconds;
 }
 
 WorkPerQuery count_work(Answer answer, const Workload& workload, Neighbors& answers,
@@ -85,7 +86,7 @@ WorkPerQuery count_work(Answer answer, const Workload& workload, Neighbors& answ
   control.stats = &stats;
   answer(workload.queries, answers.view(), control);
   throw_if_stopped(stop);
-  const auto queries = static_cast<double>(workload.queries.rows());
+  const auto queries = static_cast<double>(workload.queries.size());
   const auto mean = [&](std::uint64_t total) { return static_cast<double>(total) / queries; };
   return {mean(stats.distances), mean(stats.reranked), mean(stats.hops), mean(stats.bytes), stats.strategy};
 }
@@ -113,7 +114,7 @@ std::size_t repeats_for(double seconds_of_one_round) {
 EvaluationPoint evaluate(Answer answer, const Workload& workload, ExecutorRef executor,
                          const std::stop_token& stop) {
   workload.validate();
-  Neighbors answers(workload.queries.rows(), workload.k);
+  Neighbors answers(workload.queries.size(), workload.k);
   EvaluationPoint point;
   point.work = count_work(answer, workload, answers, stop);
   const std::size_t repeats = repeats_for(time_one_by_one(answer, workload, 1, answers, stop).seconds);
@@ -124,7 +125,7 @@ EvaluationPoint evaluate(Answer answer, const Workload& workload, ExecutorRef ex
   point.qps = point.latency.qps;
   if (executor.concurrency() > 1) {
     const double warm = time_batch(answer, workload, 1, answers, executor, stop);
-    const std::size_t rounds = repeats_for(static_cast<double>(workload.queries.rows()) / warm);
+    const std::size_t rounds = repeats_for(static_cast<double>(workload.queries.size()) / warm);
     std::array<double, timed_passes> qps{};
     for (double& value : qps) value = time_batch(answer, workload, rounds, answers, executor, stop);
     std::sort(qps.begin(), qps.end());

@@ -18,7 +18,7 @@ using Answer = FunctionRef<void(const VectorBatch& queries, NeighborsView out, c
 
 /// The questions and their exact answers; owns nothing. The truth has one row a query and at least k columns.
 struct Workload {
-  MatrixView<const float> queries;
+  VectorBatch queries;
   MatrixView<const Id> truth;
   std::size_t k = 10;
 

@@ -44,6 +44,12 @@ CLI::Option* add_k_option(CLI::App& command, std::size_t& k) {
       ->capture_default_str();
 }
 
+CLI::Option* add_query_offsets_option(CLI::App& command, std::string& offsets) {
+  return command.add_option(
+      "--query-offsets", offsets,
+      "Queries of several vectors: where each begins, and their end (.npy); for specs with maxsim");
+}
+
 CLI::Option* add_metric_option(CLI::App& command, std::string& metric) {
   return command.add_option("--metric", metric, "l2 (squared Euclidean), ip (inner product) or cosine")
       ->check(CLI::IsMember({"l2", "ip", "cosine"}))

@@ -77,6 +77,28 @@ FloatMatrix read_finite_vectors(const fs::path& path) {
   return vectors;
 }
 
+std::vector<std::uint64_t> read_offsets(const std::filesystem::path& path, std::size_t rows) {
+  if (path.empty()) return {};
+  const IdMatrix given = read_ids(path);
+  if (given.cols != 1 && given.rows != 1)
+    throw InvalidArgument(fmt::format("{} has {} rows of {}, expected one offset a row", path.string(),
+                                      given.rows, given.cols));
+  std::vector<std::uint64_t> offsets;
+  for (const Id offset : given.values.span()) {
+    const bool ascends =
+        offset >= 0 && (offsets.empty() ? offset == 0 : static_cast<std::uint64_t>(offset) >= offsets.back());
+    if (!ascends)
+      throw InvalidArgument(fmt::format("{}: offset {} is {}, expected offsets that ascend from 0",
+                                        path.string(), offsets.size(), offset));
+    offsets.push_back(static_cast<std::uint64_t>(offset));
+  }
+  if (offsets.size() < 2 || offsets.back() != rows)
+    throw InvalidArgument(fmt::format(
+        "{} has {} offsets that end at {}, expected one more than there are items, ending at {} rows",
+        path.string(), offsets.size(), offsets.empty() ? 0 : offsets.back(), rows));
+  return offsets;
+}
+
 IdMatrix read_row_ids(const fs::path& path, std::size_t rows) {
   IdMatrix ids = read_ids(path);
   if (ids.values.size() != rows || (ids.rows != 1 && ids.cols != 1)) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,10 @@ const std::vector<std::string_view>& vector_extensions();
 
 /// Reads vectors and refuses values that are not finite; errors name the path.
 FloatMatrix read_finite_vectors(const std::filesystem::path& path);
+
+/// Reads where items of several vectors begin in a file of `rows` rows, from `path`: one more than there are items, ascending from 0 to `rows`.
+/// Nothing for an empty path. Errors name the path.
+std::vector<std::uint64_t> read_offsets(const std::filesystem::path& path, std::size_t rows);
 
 /// Reads one id a row, for `rows` rows: a column, or a single row of that many. Errors name the path.
 IdMatrix read_row_ids(const std::filesystem::path& path, std::size_t rows);

@@ -263,7 +263,10 @@ TEST(Fde, SavedAndLoaded) {
     ContainerWriter writer;
     encoder.save(writer, "muvera");
     writer.write(path);
-    const FdeEncoder loaded = FdeEncoder::load(Container::open(path, OpenMode::load), "muvera");
+    const FdeEncoder loaded = FdeEncoder::load(Container::open(path, OpenMode::load), "muvera", options, 20);
+    FdeOptions other = options;
+    other.reps += 1;
+    EXPECT_THROW(FdeEncoder::load(Container::open(path, OpenMode::load), "muvera", other, 20), CorruptFile);
     EXPECT_EQ(loaded.options(), options);
     EXPECT_EQ(loaded.fingerprint(), encoder.fingerprint());
     EXPECT_TRUE(

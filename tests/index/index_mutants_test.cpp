@@ -86,6 +86,13 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"i4 | flat | rerank(i8, 3x)", Metric::cosine, 30, 6, false, {}},
       {"f16 | hnsw(m=8, efc=20, layout=fused)", Metric::l2, 40, 5, true, {}},
       {"pca(4) | i8 | hnsw(m=8, efc=20, alpha=1.5, layout=fused)", Metric::ip, 30, 6, false, {}},
+      {"maxsim(i8)", Metric::ip, 60, 6, true, {}},
+      {"muvera(reps=3, bits=2, dim=2) | i8 | hnsw(m=4, efc=20) | maxsim(f16, 4x)",
+       Metric::cosine,
+       80,
+       5,
+       false,
+       {}},
   };
   for (Original& original : originals) {
     Rows base = make_rows(original.rows, original.dim, 71);
@@ -103,7 +110,18 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
     const std::vector<float> popularity(original.spec.starts_with("tiers") ? original.rows : 0, 1.0F);
     options.popularity = popularity;
     options.calibration_queries = original.spec.starts_with("qpca") ? base.view() : MatrixView<const float>();
-    Index::build(base.view(), original.spec, original.metric, options).save(folder / "original.vcn");
+    // Documents of none to four vectors.
+    std::vector<std::uint64_t> offsets;
+    if (original.spec.find("maxsim") != std::string::npos) {
+      for (std::uint64_t row = 0, next = 0; row < original.rows;
+           row = std::min<std::uint64_t>(row + next++ % 5, original.rows))
+        offsets.push_back(row);
+      offsets.push_back(original.rows);
+      ids.resize(std::min(ids.size(), offsets.size() - 1));
+      options.ids = ids;
+    }
+    Index::build({base.view(), offsets}, original.spec, original.metric, options)
+        .save(folder / "original.vcn");
     original.bytes = read_bytes(folder / "original.vcn");
   }
   return originals;

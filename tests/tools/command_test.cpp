@@ -63,6 +63,50 @@ TEST_F(Command, TruthIsTheBruteForceAnswerForEveryMetric) {
   }
 }
 
+// Documents of one to seven vectors, and queries of one to three.
+TEST_F(Command, DocumentsOfSeveralVectors) {
+  const auto write_offsets = [&](const std::string& name, std::size_t rows, std::size_t most) {
+    std::vector<Id> offsets{0};
+    for (std::size_t i = 0; offsets.back() < static_cast<Id>(rows); ++i)
+      offsets.push_back(std::min<Id>(static_cast<Id>(rows), offsets.back() + static_cast<Id>(1 + i % most)));
+    vicinal::write_ids(runner.path(name), {offsets.data(), offsets.size(), 1});
+    return offsets.size() - 1;
+  };
+  const std::size_t documents = write_offsets("offsets.npy", 2000, 7);
+  const std::size_t asked = write_offsets("asked.npy", 60, 3);
+  const std::vector<std::string> truth{
+      "truth",    "base.npy", "queries.npy", "--offsets", "offsets.npy", "--query-offsets", "asked.npy",
+      "--metric", "cosine",   "-k",          "10",        "-o",          "truth.npy"};
+  EXPECT_THAT(succeed(truth).out,
+              HasSubstr("queries among " + std::to_string(documents) + " documents of dimension 24"));
+  ASSERT_EQ(ids("truth.npy").rows, asked);
+  const CommandResult built =
+      succeed({"build", "base.npy", "-o", "d.vcn", "--offsets", "offsets.npy", "--metric", "cosine", "--spec",
+               "muvera(reps=10, bits=2, dim=8) | i8 | hnsw(m=8, efc=60) | maxsim(f32)"});
+  EXPECT_THAT(built.out,
+              HasSubstr(std::to_string(documents) + " documents of 2,000 vectors of dimension 24, cosine"));
+  succeed({"search", "d.vcn", "queries.npy", "--query-offsets", "asked.npy", "--effort", "600", "-o",
+           "found.npy"});
+  EXPECT_EQ(runner.bytes("found.npy"), runner.bytes("truth.npy"))
+      << "all documents are candidates, so nothing is missed";
+  succeed({"eval", "d.vcn", "queries.npy", "truth.npy", "--query-offsets", "asked.npy", "--effort", "600",
+           "--json", "e.json"});
+  EXPECT_EQ(json("e.json")["points"][0]["recall"], 1.0);
+  EXPECT_EQ(json("e.json")["queries"], asked);
+
+  const auto fail = [&](const std::vector<std::string>& arguments) { return runner.run(arguments).err; };
+  EXPECT_THAT(fail({"build", "base.npy", "-o", "x.vcn", "--metric", "ip", "--spec", "maxsim"}),
+              HasSubstr("base has no offsets"));
+  EXPECT_THAT(fail({"build", "base.npy", "-o", "x.vcn", "--metric", "ip", "--spec", "maxsim", "--offsets",
+                    "asked.npy"}),
+              HasSubstr("asked.npy has " + std::to_string(asked + 1) + " offsets that end at 60"));
+  EXPECT_THAT(fail({"truth", "base.npy", "queries.npy", "--query-offsets", "asked.npy", "--metric", "ip",
+                    "-o", "t.npy"}),
+              HasSubstr("--query-offsets needs --offsets"));
+  EXPECT_THAT(fail({"search", "d.vcn", "queries.npy", "--query-offsets", "offsets.npy"}),
+              HasSubstr("ending at 60 rows"));
+}
+
 TEST_F(Command, TruthDoesNotDependOnTheNumberOfThreads) {
   make_truth();
   succeed(

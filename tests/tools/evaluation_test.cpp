@@ -16,7 +16,7 @@ using namespace vicinal::tools;
 struct Fixture {
   std::vector<float> values{0, 1, 2};
   std::vector<Id> truth{0, 1, 10, 11, 20, 21};
-  Workload workload{{values.data(), 3, 1}, {truth.data(), 3, 2}, 2};
+  Workload workload{{MatrixView<const float>(values.data(), 3, 1)}, {truth.data(), 3, 2}, 2};
 };
 
 constexpr auto answer_exactly = [](const VectorBatch& queries, NeighborsView out,
@@ -125,7 +125,7 @@ TEST(Evaluation, AWorkloadThatDoesNotFitIsRefused) {
   workload = fixture.workload;
   workload.truth = workload.truth.rows_from(0, 2);
   EXPECT_THROW(workload.validate(), InvalidArgument);
-  workload = {fixture.workload.queries.rows_from(0, 0), fixture.workload.truth.rows_from(0, 0), 1};
+  workload = {fixture.workload.queries.rows.rows_from(0, 0), fixture.workload.truth.rows_from(0, 0), 1};
   EXPECT_THROW(workload.validate(), InvalidArgument);
 }
 

@@ -379,7 +379,8 @@ TEST_F(Explored, KeepsToTheBudgetAndSaysSoInJson) {
   // What is recommended can be built and takes what was said.
   IndexOptions index_options;
   index_options.calibrate = false;
-  const Index index = Index::build({base.data(), n, dim}, chosen.spec, Metric::l2, index_options);
+  const Index index =
+      Index::build(MatrixView<const float>(base.data(), n, dim), chosen.spec, Metric::l2, index_options);
   EXPECT_EQ(index.memory_bytes(), chosen.bytes);
   const Json json = exploration_json(found);
   EXPECT_EQ(json["recommended"]["spec"], chosen.spec);
