@@ -9,6 +9,9 @@ from ._calibration import Calibration
 
 __version__: str
 
+# Rows, or rows and where items of several of them begin.
+_Items = npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike]
+
 class InvalidArgument(ValueError): ...
 class SpecError(InvalidArgument): ...
 class Unsupported(ValueError): ...
@@ -59,7 +62,7 @@ class Index:
     def calibration(self) -> Calibration | None: ...
     def search(
         self,
-        queries: npt.ArrayLike,
+        queries: _Items,
         k: int = 10,
         *,
         recall: float | None = None,
@@ -122,7 +125,7 @@ class _LiveIndex:
     def log_bytes(self) -> int: ...
     def search(
         self,
-        queries: npt.ArrayLike,
+        queries: _Items,
         k: int,
         *,
         recall: float | None,
@@ -171,7 +174,7 @@ class _LiveIndex:
     def __len__(self) -> int: ...
 
 def build(
-    base: npt.ArrayLike,
+    base: _Items,
     spec: str,
     *,
     metric: str,
@@ -179,7 +182,7 @@ def build(
     seed: int,
     threads: int | None = None,
     calibrate: bool,
-    calibration_queries: npt.ArrayLike | None = None,
+    calibration_queries: _Items | None = None,
     popularity: npt.NDArray[np.float32] | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> Index: ...
