@@ -33,7 +33,7 @@ TokenStore TokenStore::build(const CodecOptions& options, Metric metric, const V
     throw InvalidArgument(fmt::format("documents have {} vectors, expected at most {}", tokens, most_tokens));
   TokenStore store;
   const Codec codec = Codec::train(options, metric, documents.rows, control);
-  store.codes_ = CodeStore::build(codec, documents.rows, {}, control);
+  store.codes_ = CodeStore::build(codec, documents.rows, {}, control).in_lanes(control);
   store.offsets_ = Array<std::uint64_t>(documents.size() + 1);
   for (std::size_t i = 0; i <= documents.size(); ++i)
     store.offsets_[i] = documents.multi_vector() ? documents.offsets[i] : i;
@@ -46,6 +46,7 @@ void TokenStore::prepare_query(MatrixView<const float> query, MaxSimQuery& prepa
     throw InvalidArgument(
         fmt::format("a query has vectors of dimension {}, the documents {}", query.cols(), dim()));
   prepared.count_ = query.rows();
+  if (codes_.has_lanes()) return prepare_lanes(query, prepared);
   if (prepared.prepared_.size() < query.rows()) prepared.prepared_.resize(query.rows());
   prepared.nearest_.resize(query.rows());
   if (prepared.distances_.empty()) prepared.distances_ = Array<float>(vectors_at_once * tokens_at_once);
@@ -70,7 +71,9 @@ void TokenStore::for_each_run(MaxSimQuery& query, std::size_t begin, std::size_t
 
 void TokenStore::score(MaxSimQuery& query, std::span<const std::uint32_t> documents, float* out) const {
   for (std::size_t i = 0; i < documents.size(); ++i) {
-    if (i + 1 < documents.size()) {
+    if (codes_.has_lanes()) {
+      if (i + 1 < documents.size()) ask_for(documents[i + 1]);
+    } else if (i + 1 < documents.size()) {
       const std::size_t next = offsets_[documents[i + 1]];
       const std::size_t bytes = (offsets_[documents[i + 1] + 1] - next) * codes_.codec().stride();
       prefetch(codes_.record(next), std::min<std::size_t>(bytes, 4096));
@@ -80,6 +83,10 @@ void TokenStore::score(MaxSimQuery& query, std::span<const std::uint32_t> docume
 }
 
 void TokenStore::score_range(MaxSimQuery& query, std::size_t first, std::size_t count, float* out) const {
+  if (codes_.has_lanes()) {
+    for (std::size_t d = first; d < first + count; ++d) out[d - first] = score_lanes(query, d);
+    return;
+  }
   const MaxSimKernels& loops = maxsim_kernels();
   std::size_t document = first;
   while (document < first + count) {
@@ -119,6 +126,7 @@ void TokenStore::match(MaxSimQuery& query, std::size_t document, std::span<std::
   const std::size_t end = offsets_[document + 1];
   if (begin == end) throw InvalidArgument(fmt::format("document {} has no vectors to match", document));
   std::ranges::fill(distances, no_distance);
+  if (codes_.has_lanes()) return match_lanes(query, begin, end, tokens, distances);
   for_each_run(query, begin, end, [&](std::size_t q, std::size_t first, const float* run, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       if (!(run[i] < distances[q])) continue;
@@ -143,7 +151,7 @@ void TokenStore::save(ContainerWriter& writer, const std::string& prefix) const 
 
 TokenStore TokenStore::load(const Container& file, const std::string& prefix) {
   TokenStore store;
-  store.codes_ = CodeStore::load(file, prefix);
+  store.codes_ = CodeStore::load(file, prefix, true).in_lanes();
   const std::string name = prefix + "/offsets";
   const std::uint64_t count = file.info(name).length / sizeof(std::uint64_t);
   store.offsets_ = file.array<std::uint64_t>(name, count);

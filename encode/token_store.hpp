@@ -15,6 +15,8 @@
 
 namespace vicinal {
 
+struct LaneQueries;
+
 /// A query of several vectors made ready for TokenStore::score(), and the memory that takes. Reusable; of one thread at a time.
 class MaxSimQuery {
  public:
@@ -26,12 +28,18 @@ class MaxSimQuery {
   std::size_t count_ = 0;
   Array<float> distances_;  // of a group of vectors to a run of tokens
   std::vector<float> nearest_;
+  // For tokens in lanes, as LaneQueries says.
+  Array<float> floats_;
+  Array<std::int8_t> bytes_;
+  Array<std::int16_t> words_;
+  std::vector<ByteQuery> terms_;
+  std::vector<std::int8_t> codes_;  // of one vector
 };
 
 /// The vectors of documents of several vectors each (tokens), coded, and MaxSim on them: the sum over the query's vectors of the largest inner
 /// product with one of the document's, also called late interaction or Chamfer similarity (Khattab and Zaharia, "ColBERT", SIGIR 2020).
 /// Distances are minus that, for cosine the number of the query's vectors less that: smaller is closer. Exact on the stored values,
-/// with the same bits on every instruction set. Immutable; copies share the memory; safe to read from many threads.
+/// with the same bits on every instruction set. Records of f32, f16, i8 and i4 lie in lanes (Codec::has_lanes()). Immutable; copies share the memory; safe to read from many threads.
 class TokenStore {
  public:
   TokenStore() = default;
@@ -74,7 +82,13 @@ class TokenStore {
                          const std::string& prefix);  ///< validates; throws CorruptFile
 
  private:
-  // Calls each(query vector, first token, distances, count) for runs of tokens of [begin, end).
+  void prepare_lanes(MatrixView<const float> query, MaxSimQuery& prepared) const;
+  [[nodiscard]] LaneQueries lanes_of(const MaxSimQuery& query) const;
+  [[nodiscard]] float score_lanes(MaxSimQuery& query, std::size_t document) const;
+  void ask_for(std::size_t document) const;  // to be in cache when it is scored
+  void match_lanes(MaxSimQuery& query, std::size_t begin, std::size_t end, std::span<std::uint32_t> tokens,
+                   std::span<float> distances) const;
+  // Of codecs that have no lanes: calls each(query vector, first token, distances, count) for runs of tokens of [begin, end).
   template <class Each>
   void for_each_run(MaxSimQuery& query, std::size_t begin, std::size_t end, const Each& each) const;
 

@@ -31,11 +31,12 @@ struct CodecHeader {
   std::uint8_t
       split_queries;  // of integers with a mean for ip and cosine, 0 in the first files of those, else 0
   std::uint8_t
-      layout;  // of i8, i4 and b2, 0 in the first files; with side_value_flag for a side value; norm_flag, of float8; and blocks_flag
+      layout;  // of i8, i4 and b2, 0 in the first files; with side_value_flag for a side value; norm_flag, of float8; blocks_flag; and lanes_flag
 };
 constexpr std::uint8_t side_value_flag = 2;
 constexpr std::uint8_t norm_flag = 4;
 constexpr std::uint8_t blocks_flag = 8;  // of b1 and b2: records lie in blocks, of which the last is whole
+constexpr std::uint8_t lanes_flag = 16;  // of f32, f16, i8 and i4: they lie in lanes, and the last group is whole
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
 [[noreturn]] void throw_corrupt(const std::string& prefix, const std::string& reason) {
@@ -172,11 +173,33 @@ CodeStore CodeStore::in_blocks() const {
   return store;
 }
 
+CodeStore CodeStore::in_lanes(const BuildControl& control) const {
+  if (lanes_ || !codec_.has_lanes()) return *this;
+  CodeStore store = *this;
+  store.lanes_ = true;
+  const std::size_t group_bytes = codec_.lane_group_bytes();
+  const std::size_t groups = block_count(size_);
+  store.records_ = Array<std::byte>(checked_product(groups, group_bytes, "codes"));
+  control.executor.for_each(groups, [&](std::size_t group, std::size_t) {
+    std::byte* const to = store.records_.data() + group * group_bytes;
+    std::fill_n(to, group_bytes, codec_.lane_padding());
+    const std::size_t first = group * Codec::block_size;
+    for (std::size_t place = 0; place < std::min(Codec::block_size, size_ - first); ++place)
+      codec_.put_in_lanes(record(first + place), place, to);
+  });
+  control.throw_if_stopped();
+  return store;
+}
+
 void CodeStore::decode(std::size_t slot, std::span<float> out) const {
   const float* const own = factors() + codec_.factor_count() * slot;
-  if (!blocks_) return codec_.decode(record(slot), own, out);
+  if (!blocks_ && !lanes_) return codec_.decode(record(slot), own, out);
   std::vector<std::byte> record(codec_.stride());
-  codec_.take_from_block(block(slot), slot % Codec::block_size, record.data());
+  if (lanes_) {
+    codec_.take_from_lanes(lane_group(slot), slot % Codec::block_size, record.data());
+  } else {
+    codec_.take_from_block(block(slot), slot % Codec::block_size, record.data());
+  }
   codec_.decode(record.data(), own, out);
 }
 
@@ -221,7 +244,7 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
       codec_.splits_queries(),
       static_cast<std::uint8_t>(codec_.layout() + (options.side_value ? side_value_flag : 0) +
                                 (is_float8(options.kind) && codec_.factor_count() == 1 ? norm_flag : 0) +
-                                (blocks_ ? blocks_flag : 0))};
+                                (blocks_ ? blocks_flag : 0) + (lanes_ ? lanes_flag : 0))};
   writer.add_owned(prefix + "/codec", std::string(reinterpret_cast<const char*>(&header), sizeof(header)));
   writer.add(prefix + "/codes", ElementType::u8, std::as_bytes(records_.span()));
   if (codec_.factor_count() != 0) writer.add(prefix + "/factors", factors_.span());
@@ -234,7 +257,7 @@ void CodeStore::save(ContainerWriter& writer, const std::string& prefix) const {
   }
 }
 
-CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
+CodeStore CodeStore::load(const Container& file, const std::string& prefix, bool lanes_allowed) {
   const std::string_view bytes = file.metadata(prefix + "/codec");
   CodecHeader header{};
   if (bytes.size() != sizeof(header)) throw_corrupt(prefix + "/codec", "wrong length");
@@ -262,8 +285,10 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
                              {},
                              !normed || (header.layout & norm_flag) != 0};
   const bool blocks = is_rabitq(options.kind) && (header.layout & blocks_flag) != 0;
-  const int layout = header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0) |
-                                       (blocks ? int{blocks_flag} : 0));
+  const bool lanes = lanes_allowed && (header.layout & lanes_flag) != 0;
+  const int layout =
+      header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0) |
+                        (blocks ? int{blocks_flag} : 0) | (lanes ? int{lanes_flag} : 0));
   if (layout > (has_layouts(options.kind) ? Codec::newest_layout : 0) ||
       (blocks && layout == 0 && options.kind == CodecKind::b2))
     throw_corrupt(prefix + "/codec", "unknown layout");
@@ -288,11 +313,16 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix) {
     throw_corrupt(prefix + "/codec", "queries of this codec cannot be split");
   store.size_ = header.size;
   store.blocks_ = blocks;
-  const std::size_t stride = store.codec_.stride();
-  if (header.size > file.file_bytes() / stride)
+  store.lanes_ = lanes;
+  if (lanes && !store.codec_.has_lanes()) throw_corrupt(prefix + "/codec", "lanes of a codec without them");
+  const bool grouped = blocks || lanes;
+  const std::size_t items = grouped ? block_count(header.size) : header.size;
+  const std::size_t item_bytes = lanes    ? store.codec_.lane_group_bytes()
+                                 : blocks ? store.codec_.block_bytes()
+                                          : store.codec_.stride();
+  if (items > file.file_bytes() / item_bytes)
     throw_corrupt(prefix + "/codes", "is shorter than size x stride");
-  const std::size_t records = blocks ? block_count(header.size) * Codec::block_size : header.size;
-  const Array<std::uint8_t> codes = file.array<std::uint8_t>(prefix + "/codes", records * stride);
+  const Array<std::uint8_t> codes = file.array<std::uint8_t>(prefix + "/codes", items * item_bytes);
   store.records_ = codes.as<std::byte>();
   if (!records_are_finite(options.kind, store.records(), store.records_.size())) {
     throw_corrupt(prefix + "/codes", "holds a value that is not finite");

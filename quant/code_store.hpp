@@ -30,6 +30,11 @@ class CodeStore {
   [[nodiscard]] CodeStore in_blocks() const;
   [[nodiscard]] bool has_blocks() const { return blocks_; }
 
+  /// The same vectors with their records in lanes (Codec::has_lanes(), else as they are): for loops that read whole groups, the last one
+  /// included. They have no record() then, and are not scored by this class. Runs on control.executor.
+  [[nodiscard]] CodeStore in_lanes(const BuildControl& control = {}) const;
+  [[nodiscard]] bool has_lanes() const { return lanes_; }
+
   [[nodiscard]] const Codec& codec() const { return codec_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t dim() const { return codec_.dim(); }
@@ -57,9 +62,13 @@ class CodeStore {
   /// Sections "<prefix>/codec", "/codes", "/factors", "/mean", "/product", "/centroids", "/directions", those that the codec has.
   void save(ContainerWriter& writer, const std::string& prefix) const;
   /// Validates everything read: sizes, kinds, and that floats are finite. Throws CorruptFile.
-  static CodeStore load(const Container& file, const std::string& prefix);
+  /// Records in lanes are refused unless `lanes_allowed`, since most of what reads records would not understand them.
+  static CodeStore load(const Container& file, const std::string& prefix, bool lanes_allowed = false);
 
  private:
+  [[nodiscard]] const std::byte* lane_group(std::size_t slot) const {
+    return records_.data() + slot / Codec::block_size * codec_.lane_group_bytes();
+  }
   [[nodiscard]] const std::byte* block(std::size_t slot) const {
     return records_.data() + slot / Codec::block_size * codec_.block_bytes();
   }
@@ -67,7 +76,8 @@ class CodeStore {
   Codec codec_;
   std::size_t size_ = 0;
   bool blocks_ = false;
-  Array<std::byte> records_;  // or blocks of them
+  bool lanes_ = false;
+  Array<std::byte> records_;  // or blocks of them, or groups of lanes
   Array<float> factors_;
 };
 

@@ -208,6 +208,23 @@ class Codec {
   void score_blocks(std::span<const PreparedQuery> queries, const std::byte* blocks, const float* factors,
                     std::size_t count, float* out, std::size_t out_stride) const noexcept;
 
+  /// Whether records can lie in lanes, sixteen side by side so that a register holds the same dimensions of all (encode/maxsim_lanes.hpp): of
+  /// f32, f16, and of i8 and i4 from layout 1 on. A group of block_size records has lane_steps() steps, each of as many pieces as records. A
+  /// piece is one value of f32 or f16, four bytes of i8, or four bytes of i4, whose low halves are elements 8 s to 8 s + 3 of
+  /// step s and their high halves the next four. What is beyond dim() or the last record is lane_padding().
+  [[nodiscard]] bool has_lanes() const;
+  [[nodiscard]] std::size_t lane_steps() const;
+  [[nodiscard]] std::size_t lane_group_bytes() const;  ///< a multiple of 32
+  [[nodiscard]] std::byte lane_padding() const;        ///< a code of i8; of the others zeros
+  /// Writes `record` to place `place` of a group, whose bytes are lane_padding(), and back.
+  void put_in_lanes(const std::byte* record, std::size_t place, std::byte* group) const;
+  void take_from_lanes(const std::byte* group, std::size_t place, std::byte* record) const;
+  /// Of a query that prepare_query() made ready, for kernels that read lanes: what its sums are put into distances with (of floats only
+  /// `constant`), and its dim() values in their order, of f32 and f16 or of i8 and i4.
+  [[nodiscard]] ByteQuery lane_terms(const PreparedQuery& query) const;
+  [[nodiscard]] std::span<const float> lane_floats(const PreparedQuery& query) const;
+  void lane_codes(const PreparedQuery& query, std::span<std::int8_t> codes) const;
+
   /// Makes a record a query: score() then gives squared Euclidean distances between stored vectors whatever the metric, which
   /// is what a graph is built on. For integers pass `l2_factors` to score(): {scale, |decoded residual|^2}. Of float8 the distances are those
   /// of the codes, without the factors that keep lengths.
