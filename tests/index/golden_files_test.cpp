@@ -91,6 +91,16 @@ constexpr Golden files[] = {
     {"1-clusters-i4", "pca(9, clusters=5) | i4 | flat", Metric::ip, true},
     {"1-clusters-f16-l2", "pca(6, clusters=3) | f16 | flat | rerank(f32, 3x)", Metric::l2, false},
     {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
+    {"1-maxsim-i8", "maxsim(i8)", Metric::ip, true},
+    {"1-maxsim-b1", "maxsim(b1)", Metric::cosine, false},
+    {"1-muvera-i8-hnsw-i4", "muvera(reps=5, bits=2, dim=3) | i8 | hnsw(m=4, efc=20) | maxsim(i4, 3x)",
+     Metric::ip, false},
+    {"1-muvera-paper-f16", "muvera(paper, reps=2, bits=3, dim=4) | f32 | flat | maxsim(f16, 2x)",
+     Metric::cosine, true},
+    {"1-muvera-final-f32",
+     "muvera(reps=7, bits=4, projection=identity, final=50) | pca(20) | i4 | flat | rerank(f16, 2x) | "
+     "maxsim(f32, 2x)",
+     Metric::ip, false},
 };
 
 // Whole thousandths from the library's own generator: nothing here depends on a mathematics library, whose last bits differ.
@@ -133,12 +143,21 @@ class GoldenFile : public testing::TestWithParam<Golden> {
     IndexOptions options;
     options.seed = 9;
     std::vector<float> popularity(count);
+    // Documents of none to six vectors.
+    std::vector<std::uint64_t> offsets;
+    if (std::string(GetParam().spec).find("maxsim") != std::string::npos) {
+      offsets.push_back(0);
+      for (std::uint64_t next = 3; offsets.back() < count; next = next * 5 % 7)
+        offsets.push_back(std::min<std::uint64_t>(count, offsets.back() + next));
+      offsets.insert(offsets.begin() + 4, offsets[4]);
+      ids.resize(offsets.size() - 1);
+    }
     for (std::size_t i = 0; i < count; ++i) popularity[i] = static_cast<float>(i * 31 % 47);
     if (std::string(GetParam().spec).starts_with("tiers")) options.popularity = popularity;
     if (GetParam().own_ids) options.ids = ids;
     const Rows queries = exact_rows(30, dim, 3);
     if (std::string(GetParam().spec).starts_with("qpca")) options.calibration_queries = queries.view();
-    return Index::build(base.view(), GetParam().spec, GetParam().metric, options);
+    return Index::build({base.view(), offsets}, GetParam().spec, GetParam().metric, options);
   }
 };
 
