@@ -68,7 +68,7 @@ struct Queries {
 };
 
 LaneKernels::Nearest kernel_of(const LaneKernels& set, CodecKind kind) {
-  return kind == CodecKind::f32 ? set.f32
+  return kind == CodecKind::f32   ? set.f32
          : kind == CodecKind::f16 ? set.f16
          : kind == CodecKind::i8  ? set.i8
                                   : set.i4;
@@ -119,8 +119,8 @@ TEST_P(Lanes, EverySetGivesTheBitsOfRecordsOneByOne) {
       nearest(queries.view(some), all, begin, end, got.data());
       for (std::size_t q = 0; q < some; ++q) {
         const auto at = expected[q].begin();
-        const float least = *std::min_element(at + static_cast<std::ptrdiff_t>(begin),
-                                              at + static_cast<std::ptrdiff_t>(end));
+        const float least =
+            *std::min_element(at + static_cast<std::ptrdiff_t>(begin), at + static_cast<std::ptrdiff_t>(end));
         if (std::bit_cast<std::uint32_t>(got[q]) == std::bit_cast<std::uint32_t>(least)) continue;
         ADD_FAILURE() << set.name << ": " << q << " of " << some << " vectors, tokens " << begin << " to "
                       << end << ": " << got[q] << ", expected " << least;
@@ -163,7 +163,8 @@ TEST_P(Lanes, RecordsComeBack) {
 std::vector<Task> all_tasks() {
   std::vector<Task> tasks;
   for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::i8, CodecKind::i4}) {
-    for (const std::size_t dim : {1U, 3U, 20U, 30U, 64U, 100U, 128U, 131U, 200U}) tasks.push_back({kind, dim});
+    for (const std::size_t dim : {1U, 3U, 20U, 30U, 64U, 100U, 128U, 131U, 200U})
+      tasks.push_back({kind, dim});
   }
   return tasks;
 }
