@@ -64,7 +64,8 @@ const TokenStore& stored(CodecKind kind, std::size_t documents) {
 }
 
 // By a plain loop over decoded vectors; codes of queries are rounded too.
-bool is_maxsim(const TokenStore& store, MatrixView<const float> query, std::uint32_t document, float distance) {
+bool is_maxsim(const TokenStore& store, MatrixView<const float> query, std::uint32_t document,
+               float distance) {
   std::vector<float> decoded(tokens * dim);
   store.decode(document, {decoded.data(), tokens, dim});
   double sum = 0;
@@ -136,8 +137,7 @@ void register_maxsim() {
         ->MinTime(0.2)
         ->Unit(benchmark::kMicrosecond);
   };
-  for (const CodecKind kind :
-       {CodecKind::f32, CodecKind::f16, CodecKind::i8, CodecKind::i4, CodecKind::b1}) {
+  for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::i8, CodecKind::i4, CodecKind::b1}) {
     add(kind, 32, Order::cached, "cached");
     add(kind, 32, Order::random, "random");
   }

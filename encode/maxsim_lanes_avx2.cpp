@@ -92,8 +92,8 @@ VICINAL_AVX2_INLINE void add_halves(const LaneQueries& queries, std::size_t firs
 #pragma GCC unroll 4
     for (std::size_t q = 0; q < many; ++q) {
       for (std::size_t r = 0; r < 2; ++r)
-        sums.of[q][r] = _mm256_add_epi32(sums.of[q][r],
-                                         _mm256_madd_epi16(narrow.of[q][r], _mm256_set1_epi16(1)));
+        sums.of[q][r] =
+            _mm256_add_epi32(sums.of[q][r], _mm256_madd_epi16(narrow.of[q][r], _mm256_set1_epi16(1)));
     }
   }
 }
@@ -118,8 +118,8 @@ VICINAL_AVX2_INLINE void look_at(EightTokens& eight, const float* factors, std::
   eight.offsets = in_order(_mm256_shuffle_ps(first, second, 0xDD));
   const auto from = static_cast<int>(token < begin ? begin - token : 0);
   const auto to = static_cast<int>(end - token < lane_tokens ? end - token : lane_tokens);
-  const __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-                                        _mm256_set1_epi32(static_cast<int>(8 * r)));
+  const __m256i lane =
+      _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(static_cast<int>(8 * r)));
   const __m256i out = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(from), lane),
                                       _mm256_cmpgt_epi32(lane, _mm256_set1_epi32(to - 1)));
   eight.outside = _mm256_castsi256_ps(out);
@@ -129,8 +129,8 @@ VICINAL_AVX2_INLINE __m256 distances(const ByteQuery& query, const EightTokens& 
   const __m256 dot = _mm256_cvtepi32_ps(_mm256_sub_epi32(dots, _mm256_set1_epi32(query.shift)));
   const __m256 offset = _mm256_add_ps(_mm256_set1_ps(query.constant),
                                       _mm256_mul_ps(_mm256_set1_ps(query.offset_weight), tokens.offsets));
-  return _mm256_add_ps(
-      offset, _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(query.weight), tokens.scales), dot));
+  return _mm256_add_ps(offset,
+                       _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(query.weight), tokens.scales), dot));
 }
 
 VICINAL_AVX2_INLINE float least_lane(__m256 values) {

@@ -79,8 +79,7 @@ template <Form form, std::size_t many, std::size_t groups>
 VICINAL_VNNI_INLINE void fold_groups(const LaneQueries& queries, std::size_t first, const LaneTokens& tokens,
                                      std::size_t group, std::size_t begin, std::size_t end,
                                      __m512 (&least)[many]) {
-  const __m512i evens =
-      _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   Sums<many, groups> sums;
 #pragma GCC unroll 8
   for (std::size_t q = 0; q < many; ++q) {
@@ -94,8 +93,7 @@ VICINAL_VNNI_INLINE void fold_groups(const LaneQueries& queries, std::size_t fir
     const __m512 one = _mm512_loadu_ps(factors);
     const __m512 other = _mm512_loadu_ps(factors + lane_tokens);
     const __m512 scales = _mm512_permutex2var_ps(one, evens, other);
-    const __m512 offsets =
-        _mm512_permutex2var_ps(one, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), other);
+    const __m512 offsets = _mm512_permutex2var_ps(one, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), other);
     const __mmask16 inside = lanes_inside((group + g) * lane_tokens, begin, end);
 #pragma GCC unroll 8
     for (std::size_t q = 0; q < many; ++q) {

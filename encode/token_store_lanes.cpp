@@ -105,7 +105,8 @@ void TokenStore::ask_for(std::size_t document) const {
   const std::size_t last = (end + lane_tokens - 1) / lane_tokens;
   prefetch<CacheLevel::second>(codes_.records() + first * bytes, std::min(most, (last - first) * bytes));
   if (codes_.codec().has_factors())
-    prefetch<CacheLevel::second>(codes_.factors() + 2 * begin, std::min(most, (end - begin) * 2 * sizeof(float)));
+    prefetch<CacheLevel::second>(codes_.factors() + 2 * begin,
+                                 std::min(most, (end - begin) * 2 * sizeof(float)));
 }
 
 // The least of each group, then by halves which of a group's tokens has it: the least of any tokens with that one among them is the same.

@@ -36,7 +36,8 @@ struct CodecHeader {
 constexpr std::uint8_t side_value_flag = 2;
 constexpr std::uint8_t norm_flag = 4;
 constexpr std::uint8_t blocks_flag = 8;  // of b1 and b2: records lie in blocks, of which the last is whole
-constexpr std::uint8_t lanes_flag = 16;  // of f32, f16, i8 and i4: they lie in lanes, and the last group is whole
+constexpr std::uint8_t lanes_flag =
+    16;  // of f32, f16, i8 and i4: they lie in lanes, and the last group is whole
 static_assert(sizeof(CodecHeader) == 32 && std::has_unique_object_representations_v<CodecHeader>);
 
 [[noreturn]] void throw_corrupt(const std::string& prefix, const std::string& reason) {
@@ -286,9 +287,8 @@ CodeStore CodeStore::load(const Container& file, const std::string& prefix, bool
                              !normed || (header.layout & norm_flag) != 0};
   const bool blocks = is_rabitq(options.kind) && (header.layout & blocks_flag) != 0;
   const bool lanes = lanes_allowed && (header.layout & lanes_flag) != 0;
-  const int layout =
-      header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0) |
-                        (blocks ? int{blocks_flag} : 0) | (lanes ? int{lanes_flag} : 0));
+  const int layout = header.layout & ~(int{side_value_flag} | (normed ? int{norm_flag} : 0) |
+                                       (blocks ? int{blocks_flag} : 0) | (lanes ? int{lanes_flag} : 0));
   if (layout > (has_layouts(options.kind) ? Codec::newest_layout : 0) ||
       (blocks && layout == 0 && options.kind == CodecKind::b2))
     throw_corrupt(prefix + "/codec", "unknown layout");

@@ -6,13 +6,15 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "vicinal/core/container.hpp"
+#include "vicinal/core/error.hpp"
 #include "vicinal/core/random.hpp"
 #include "vicinal/quant/code_store.hpp"
-#include "vicinal/quant/float16.hpp"
 
 namespace vicinal {
 namespace {
@@ -68,7 +70,7 @@ struct Queries {
 };
 
 LaneKernels::Nearest kernel_of(const LaneKernels& set, CodecKind kind) {
-  return kind == CodecKind::f32 ? set.f32
+  return kind == CodecKind::f32   ? set.f32
          : kind == CodecKind::f16 ? set.f16
          : kind == CodecKind::i8  ? set.i8
                                   : set.i4;
@@ -119,8 +121,8 @@ TEST_P(Lanes, EverySetGivesTheBitsOfRecordsOneByOne) {
       nearest(queries.view(some), all, begin, end, got.data());
       for (std::size_t q = 0; q < some; ++q) {
         const auto at = expected[q].begin();
-        const float least = *std::min_element(at + static_cast<std::ptrdiff_t>(begin),
-                                              at + static_cast<std::ptrdiff_t>(end));
+        const float least =
+            *std::min_element(at + static_cast<std::ptrdiff_t>(begin), at + static_cast<std::ptrdiff_t>(end));
         if (std::bit_cast<std::uint32_t>(got[q]) == std::bit_cast<std::uint32_t>(least)) continue;
         ADD_FAILURE() << set.name << ": " << q << " of " << some << " vectors, tokens " << begin << " to "
                       << end << ": " << got[q] << ", expected " << least;
@@ -163,13 +165,56 @@ TEST_P(Lanes, RecordsComeBack) {
 std::vector<Task> all_tasks() {
   std::vector<Task> tasks;
   for (const CodecKind kind : {CodecKind::f32, CodecKind::f16, CodecKind::i8, CodecKind::i4}) {
-    for (const std::size_t dim : {1U, 3U, 20U, 30U, 64U, 100U, 128U, 131U, 200U}) tasks.push_back({kind, dim});
+    for (const std::size_t dim : {1U, 3U, 20U, 30U, 64U, 100U, 128U, 131U, 200U})
+      tasks.push_back({kind, dim});
   }
   return tasks;
 }
 INSTANTIATE_TEST_SUITE_P(Codecs, Lanes, testing::ValuesIn(all_tasks()), [](const auto& task) {
   return std::string(to_string(task.param.kind)) + "_" + std::to_string(task.param.dim);
 });
+
+std::string refusal_to_load(const std::filesystem::path& path, bool lanes_allowed) {
+  try {
+    (void)CodeStore::load(Container::open(path, OpenMode::load), "x", lanes_allowed);
+  } catch (const CorruptFile& error) {
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+// Files in lanes are for those who ask, records one after the other become lanes.
+TEST_P(Lanes, Files) {
+  const auto [kind, dim] = GetParam();
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() /
+      ("vicinal_lanes_" + std::string(to_string(kind)) + "_" + std::to_string(dim));
+  CodecOptions options;
+  options.kind = kind;
+  const std::vector<float> values = random_rows(21, dim, 4);
+  const MatrixView<const float> documents(values.data(), 21, dim);
+  const CodeStore rows = CodeStore::build(Codec::train(options, Metric::ip, documents), documents, {});
+  const CodeStore lanes = rows.in_lanes();
+  const auto bytes = [](const CodeStore& store) {
+    return std::vector<std::byte>(store.records(), store.records() + 2 * store.codec().lane_group_bytes());
+  };
+  {
+    ContainerWriter writer;
+    rows.save(writer, "x");
+    writer.write(path);
+    const CodeStore loaded = CodeStore::load(Container::open(path, OpenMode::load), "x", true);
+    EXPECT_FALSE(loaded.has_lanes());
+    EXPECT_EQ(bytes(loaded.in_lanes()), bytes(lanes));
+  }
+  ContainerWriter writer;
+  lanes.save(writer, "x");
+  writer.write(path);
+  const CodeStore loaded = CodeStore::load(Container::open(path, OpenMode::load), "x", true);
+  EXPECT_TRUE(loaded.has_lanes());
+  EXPECT_EQ(bytes(loaded), bytes(lanes));
+  EXPECT_EQ(refusal_to_load(path, false), "section x/codec: unknown layout");
+  std::filesystem::remove(path);
+}
 
 // The largest codes against the largest values, which pairs of bytes added in 16 bits would not hold.
 TEST(LaneKernelSets, LargestSumsDoNotSaturate) {
