@@ -77,8 +77,8 @@ HWY_INLINE void multiply_panels(const float* HWY_RESTRICT left, std::size_t rows
   const PoolTag d;
   for (std::size_t r = 0; r < rows; r += tile_rows) {
     PoolVector sums[tile_rows][panel_registers];
-    for (std::size_t i = 0; i < tile_rows; ++i) {
-      for (std::size_t c = 0; c < panel_registers; ++c) sums[i][c] = hn::Zero(d);
+    for (auto& row : sums) {
+      for (PoolVector& sum : row) sum = hn::Zero(d);
     }
     for (std::size_t j = 0; j < dim; ++j) {
       PoolVector y[panel_registers];
@@ -150,8 +150,7 @@ inline std::size_t least(const float* values, std::size_t count) {
   const PoolTag d;
   const std::size_t whole = count / panel_tokens * panel_tokens;
   PoolVector low[panel_registers];
-  for (std::size_t c = 0; c < panel_registers; ++c)
-    low[c] = hn::Set(d, std::numeric_limits<float>::infinity());
+  for (PoolVector& least : low) least = hn::Set(d, std::numeric_limits<float>::infinity());
   for (std::size_t j = 0; j < whole; j += panel_tokens) {
     for (std::size_t c = 0; c < panel_registers; ++c)
       low[c] = hn::Min(low[c], hn::Load(d, values + j + c * pool_lanes));
@@ -192,7 +191,7 @@ inline double add_token(const float* token, std::size_t dim, double* sums) {
   constexpr std::size_t lanes = hn::MaxLanes(d);
   constexpr std::size_t registers = 8 / lanes;
   hn::Vec<decltype(d)> squares[registers];
-  for (std::size_t c = 0; c < registers; ++c) squares[c] = hn::Zero(d);
+  for (auto& sum : squares) sum = hn::Zero(d);
   std::size_t j = 0;
   for (; j + 8 <= dim; j += 8) {
     for (std::size_t c = 0; c < registers; ++c) {

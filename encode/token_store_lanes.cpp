@@ -77,10 +77,8 @@ void TokenStore::prepare_lanes(MatrixView<const float> query, MaxSimQuery& prepa
       std::copy_n(values, width, prepared.bytes_.data() + (s * count + q) * width);
       if (codec.kind() != CodecKind::i8) continue;
       std::int16_t* const words = prepared.words_.data() + (s * count + q) * width;
-      words[0] = values[0];
-      words[1] = values[2];
-      words[2] = values[1];
-      words[3] = values[3];
+      constexpr std::size_t order[] = {0, 2, 1, 3};
+      std::ranges::transform(order, words, [values](std::size_t j) { return std::int16_t{values[j]}; });
     }
   }
 }

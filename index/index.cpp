@@ -212,28 +212,28 @@ void Index::Params::validate() const {
   }
 }
 
-Index Index::build(const VectorBatch& items, std::string_view spec, Metric metric,
-                   const IndexOptions& options, const BuildControl& control) {
+Index Index::build(const VectorBatch& base, std::string_view spec, Metric metric, const IndexOptions& options,
+                   const BuildControl& control) {
   Index index;
   index.spec_ = with_seed(parse_spec(spec), options.seed);
   index.seed_ = options.seed;
-  if (index.spec_.maxsim) return build_documents(std::move(index), items, metric, options, control);
-  if (items.multi_vector())
+  if (index.spec_.maxsim) return build_documents(std::move(index), base, metric, options, control);
+  if (base.multi_vector())
     throw InvalidArgument(
         fmt::format("base has offsets, so its items are of several vectors, for which {} has no maxsim "
                     "stage: expected one, as in maxsim(i8)",
                     to_string(index.spec_)));
   if (!options.calibration_offsets.empty())
     throw InvalidArgument("calibration queries have offsets, the base has none");
-  MatrixView<const float> base = items.rows;
-  require_base(base);
+  MatrixView<const float> rows = base.rows;
+  require_base(rows);
   if (!options.calibration_queries.empty())
-    validate_batch(options.calibration_queries, base.cols(), "calibration queries");
-  const std::vector<std::uint32_t> order = order_of(options.ids, base.rows());
+    validate_batch(options.calibration_queries, rows.cols(), "calibration queries");
+  const std::vector<std::uint32_t> order = order_of(options.ids, rows.rows());
   Array<float> copy;
   if (!order.empty()) {
-    copy = copy_rows(base, order, control);
-    base = {copy.data(), base.rows(), base.cols()};
+    copy = copy_rows(rows, order, control);
+    rows = {copy.data(), rows.rows(), rows.cols()};
   }
   if (!options.ids.empty()) {
     index.ids_ = Array<Id>(options.ids.size());
@@ -242,21 +242,21 @@ Index Index::build(const VectorBatch& items, std::string_view spec, Metric metri
   }
   if (index.spec_.tiers.empty() && !options.popularity.empty())
     throw InvalidArgument("a popularity is given, the spec has no tiers that go by it");
-  if (!index.spec_.tiers.empty()) require_popularity(options.popularity, base.rows());
+  if (!index.spec_.tiers.empty()) require_popularity(options.popularity, rows.rows());
   std::vector<float> popularity = reordered(options.popularity, order);
   DuplicateClasses classes;
   if (index.spec_.dedup != Deduplication::none) {
-    classes = find_duplicates(index.spec_, metric, base, options.calibration_queries, control);
+    classes = find_duplicates(index.spec_, metric, rows, options.calibration_queries, control);
     control.throw_if_stopped();
     if (classes.duplicates() > 0) {
-      copy = distinct_rows(base, classes);
-      base = {copy.data(), classes.classes(), base.cols()};
+      copy = distinct_rows(rows, classes);
+      rows = {copy.data(), classes.classes(), rows.cols()};
       popularity = popularity_of(classes, popularity);
     }
   }
   index.retriever_ =
-      build_retriever(index.spec_, metric, base, options.calibration_queries, popularity, control);
-  if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, base, options, control);
+      build_retriever(index.spec_, metric, rows, options.calibration_queries, popularity, control);
+  if (options.calibrate) index.calibration_ = calibrate_retriever(index.retriever_, rows, options, control);
   if (classes.duplicates() > 0)
     index.retriever_ = Deduplicated(std::move(index.retriever_), std::move(classes));
   return index;

@@ -317,21 +317,21 @@ std::string to_string(const Spec& spec) {
   return text;
 }
 
-std::string explain(const Spec& whole, std::size_t dim) {
-  if (!whole.maxsim) return explain_vectors(whole, to_string(whole) + "\n", dim);
-  const std::string title = to_string(whole) + "\n";
-  if (!whole.muvera) return title + explain_maxsim(whole, dim);
-  const FdeOptions& muvera = *whole.muvera;
+std::string explain(const Spec& spec, std::size_t dim) {
+  if (!spec.maxsim) return explain_vectors(spec, to_string(spec) + "\n", dim);
+  const std::string title = to_string(spec) + "\n";
+  if (!spec.muvera) return title + explain_maxsim(spec, dim);
+  const FdeOptions& muvera = *spec.muvera;
   const std::size_t encoded = encoding_dim(muvera, dim);
   const std::string text =
       title +
       fmt::format(
           "muvera  one vector of {} values for the many of a document: {} repetitions of {} buckets\n",
           encoded, muvera.reps, std::size_t{1} << muvera.bits);
-  Spec of_encodings = whole;
+  Spec of_encodings = spec;
   of_encodings.muvera.reset();
   of_encodings.maxsim.reset();
-  return explain_vectors(of_encodings, text, encoded) + explain_maxsim(whole, dim);
+  return explain_vectors(of_encodings, text, encoded) + explain_maxsim(spec, dim);
 }
 
 }  // namespace vicinal
