@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build python python-test python-lock test demo demo-compress bench format format-check tidy install clean docs-check \
-  sanitize bench-graph study-rag-storage study-hnsw-order
+  sanitize bench-graph study-rag-storage study-hnsw-order study-muvera
 .NOTPARALLEL:
 
 JOBS ?= $(shell nproc)
@@ -99,6 +99,9 @@ study-rag-storage: python ## quality against storage of embeddings (bench/studie
 
 study-hnsw-order: python ## recall of graphs by order of insertion and intrinsic dimension (bench/studies/hnsw_order); VICINAL_DATA=folder
 	@PYTHONPATH=bench/studies $(venv)/python -m hnsw_order
+
+study-muvera: python ## candidates by one vector a document instead of many (bench/studies/muvera); VICINAL_DATA=folder
+	@PYTHONPATH=bench/studies $(venv)/python -m muvera
 
 format: ## clang-format over all C++ sources
 	@clang-format -i $(sources)
