@@ -41,13 +41,13 @@ def write(folder: Path, sets: Sequence[str], curves: Sequence[Curve]) -> None:
 
     # Text stays text, and no date or random id changes a file that shows the same.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "muvera", "font.size": 10}):
-        figure, grid = pyplot.subplots(1, len(sets), figsize=(1.5 + 5.5 * len(sets), 5), squeeze=False, layout="constrained")
+        figure, grid = pyplot.subplots(1, len(sets), figsize=(3.5 + 5.5 * len(sets), 5.2), squeeze=False, layout="constrained")
         for axes, name in zip(grid.flat, sets):
             draw(axes, [curve for curve in curves if curve.set == name and curve.codes == "f32"])
             axes.set_title(name, loc="left", color=SOFT, fontsize=11)
             axes.set_xlabel("candidates", color=SOFT)
         handles, labels = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, labelcolor=INK)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3 + 2 * (len(sets) > 1), frameon=False, labelcolor=INK)
         figure.suptitle(f"Share of the exact {K} nearest among the candidates", x=0.01, ha="left", color=INK, fontweight="bold", fontsize=14)
         figure.savefig(folder / "candidates.svg", metadata={"Date": None})
         pyplot.close(figure)

@@ -24,7 +24,7 @@ RECIPES = {
     "paper, projected": {2560: "muvera(paper, reps=40, bits=5, projection=identity, final=2560)",
                          10240: "muvera(paper, reps=40, bits=5, projection=identity, final=10240)"},
     "vicinal": {1280: "muvera(reps=20, bits=3, dim=8)", 2560: "muvera(reps=40, bits=3, dim=8)", 5120: "muvera(reps=40, bits=4, dim=8)",
-                10240: "muvera(reps=80, bits=4, dim=8)"},
+                10240: "muvera(reps=40, bits=4, dim=16)"},
 }
 # Codes of the encodings of 2,560 values that candidates are found by, all compared.
 CODES = ("f32", "i8", "i4", "b1", "pq(d/8)", "pca(512) | i8")

@@ -19,7 +19,8 @@ PAPER = (
 def _name(curve: Curve) -> str:
     if curve.recipe == "single vectors":
         return curve.recipe
-    return f"{curve.recipe}, {curve.dim:,}" + ("" if curve.codes == "f32" else f", {curve.codes}")
+    codes = "" if curve.codes == "f32" else f", {curve.codes}".replace("|", "\\|")
+    return f"{curve.recipe}, {curve.dim:,}{codes}"
 
 
 def _count(count: int | None) -> str:
