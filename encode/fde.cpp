@@ -12,6 +12,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/core/random.hpp"
 #include "vicinal/encode/fde_kernels.hpp"
+#include "vicinal/encode/scratch.hpp"
 #include "vicinal/quant/codec.hpp"
 #include "vicinal/quant/mean.hpp"
 #include "vicinal/quant/rotation.hpp"
@@ -96,7 +97,6 @@ FdeEncoder::Tables::Tables(const FdeOptions& given, std::size_t dim, std::span<c
       options.final_dim != 0 ? options.final_dim : checked_product(blocks, size, "values of an encoding");
   require(out_dim <= most_table,
           fmt::format("encodings would have {} values, expected at most {}", out_dim, most_table));
-  // Without a final dimension the values of an identity lie apart and need no signs.
   const bool dense = options.projection == FdeProjection::dense;
   signs_stride = dense ? size * width : chunks() * size;
   const std::size_t tables = options.per_bucket ? blocks : options.reps;
@@ -179,10 +179,10 @@ void FdeEncoder::encode(MatrixView<const float> tokens, std::span<float> out, bo
   const std::size_t turns = t.rotations.size();
   std::ranges::fill(out, 0.0F);
   if (count == 0) return;
-  if (scratch.tokens.size() < count * t.width) scratch.tokens = Array<float>(count * t.width);
-  if (scratch.other.size() < planes_width) scratch.other = Array<float>(planes_width);
-  if (scratch.sums.size() < t.buckets * t.width) scratch.sums = Array<float>(t.buckets * t.width);
-  if (scratch.wrapped.size() < t.size) scratch.wrapped = Array<float>(padded(t.size));
+  reserve_scratch(scratch.tokens, count * t.width);
+  reserve_scratch(scratch.other, planes_width);
+  reserve_scratch(scratch.sums, t.buckets * t.width);
+  reserve_scratch(scratch.wrapped, padded(t.size));
   scratch.bits.assign(count * turns * bytes + sizeof(std::uint64_t), 0);
   scratch.bucket.resize(count);
   scratch.counts.resize(t.buckets);

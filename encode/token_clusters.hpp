@@ -9,6 +9,7 @@
 #include "vicinal/core/array.hpp"
 #include "vicinal/core/matrix_view.hpp"
 #include "vicinal/encode/pooling_kernels.hpp"
+#include "vicinal/encode/scratch.hpp"
 
 // Clusters of the tokens of one document, or of one run of it. Not installed.
 namespace vicinal {
@@ -54,12 +55,6 @@ void spherical_clusters(const PoolingKernels& kernels, const ClusterTask& task, 
 /// An odd number of cache lines: else the lines of a column would share few of a cache's sets.
 [[nodiscard]] constexpr std::size_t matrix_stride(std::size_t columns) {
   return (panel_count(columns) | 1) * panel_tokens;
-}
-
-/// Makes `array` hold at least `size` elements, whose values are then unspecified.
-template <class T>
-void reserve_scratch(Array<T>& array, std::size_t size) {
-  if (array.size() < size) array = Array<T>(size);
 }
 
 }  // namespace vicinal

@@ -196,15 +196,14 @@ void validate_documents(const VectorBatch& documents) {
                                      documents.rows.stride());
   validate_batch({rows, documents.offsets}, 0, "documents");
   for (std::size_t i = 0; i < documents.size(); ++i) {
-    const std::size_t first = documents.multi_vector() ? documents.offsets[i] : i;
-    const std::size_t end = documents.multi_vector() ? documents.offsets[i + 1] : i + 1;
+    const MatrixView<const float> document = documents.item(i);
     try {
-      require_finite(documents.rows.rows_from(first, end - first), "document");
+      require_finite(document, "document");
     } catch (const InvalidArgument&) {
-      require_finite(documents.rows.rows_from(first, end - first), fmt::format("document {}", i).c_str());
+      require_finite(document, fmt::format("document {}", i).c_str());
       throw;
     }
-    require_numbered(end - first, fmt::format("document {}", i));
+    require_numbered(document.rows(), fmt::format("document {}", i));
   }
 }
 
@@ -243,12 +242,11 @@ PooledTokens pool_tokens(const VectorBatch& documents, const PoolingOptions& opt
   validate_documents(documents);
   const std::size_t count = documents.size();
   const std::size_t dim = documents.dim();
-  const auto first_row = [&](std::size_t i) { return documents.multi_vector() ? documents.offsets[i] : i; };
 
   PooledTokens pooled;
   pooled.offsets.resize(count + 1, 0);
   for (std::size_t i = 0; i < count; ++i)
-    pooled.offsets[i + 1] = pooled.offsets[i] + pooled_count(first_row(i + 1) - first_row(i), options);
+    pooled.offsets[i + 1] = pooled.offsets[i] + pooled_count(documents.item(i).rows(), options);
   pooled.rows.resize(checked_product(pooled.offsets.back(), dim, "pooled tokens"));
 
   std::vector<PoolScratch> scratch(control.executor.concurrency());
@@ -259,7 +257,7 @@ PooledTokens pool_tokens(const VectorBatch& documents, const PoolingOptions& opt
           if (control.stop.stop_requested()) return;
           const std::size_t i = begin + task;
           const std::size_t first = pooled.offsets[i];
-          pool_document(documents.rows.rows_from(first_row(i), first_row(i + 1) - first_row(i)), options,
+          pool_document(documents.item(i), options,
                         {pooled.rows.data() + first * dim, pooled.offsets[i + 1] - first, dim}, {},
                         scratch[worker]);
         });

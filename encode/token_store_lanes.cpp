@@ -5,6 +5,7 @@
 #include "vicinal/core/neighbors.hpp"
 #include "vicinal/core/prefetch.hpp"
 #include "vicinal/encode/maxsim_lanes.hpp"
+#include "vicinal/encode/scratch.hpp"
 #include "vicinal/encode/token_store.hpp"
 
 namespace vicinal {
@@ -26,11 +27,6 @@ LaneKernels::Nearest kernel_of(CodecKind kind) {
 std::size_t step_width(CodecKind kind) { return kind == CodecKind::i8 ? 4 : 8; }
 
 LaneTokens tokens_of(const CodeStore& codes) { return {codes.records(), codes.factors(), codes.size()}; }
-
-template <class T>
-void reserve(Array<T>& values, std::size_t size) {
-  if (values.size() < size) values = Array<T>(size);
-}
 
 }  // namespace
 
@@ -56,11 +52,11 @@ void TokenStore::prepare_lanes(MatrixView<const float> query, MaxSimQuery& prepa
   prepared.nearest_.resize(count);
   prepared.terms_.resize(count);
   if (integers) {
-    reserve(prepared.bytes_, steps * count * width);
+    reserve_scratch(prepared.bytes_, steps * count * width);
     prepared.codes_.assign(steps * width, 0);
-    if (codec.kind() == CodecKind::i8) reserve(prepared.words_, steps * count * width);
+    if (codec.kind() == CodecKind::i8) reserve_scratch(prepared.words_, steps * count * width);
   } else {
-    reserve(prepared.floats_, steps * count);
+    reserve_scratch(prepared.floats_, steps * count);
   }
   for (std::size_t q = 0; q < count; ++q) {
     PreparedQuery& one = prepared.prepared_.front();

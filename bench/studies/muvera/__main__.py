@@ -37,7 +37,8 @@ def main() -> None:
         try:
             loaded.append(LOADERS[name](Path(given.data)))
         except FileNotFoundError as error:
-            missing.append(f"{name}: skipped, {error.filename} is not there")
+            # Within the folder: results are kept, and the folder is somebody's own.
+            missing.append(f"{name}: skipped, {os.path.relpath(error.filename, given.data)} is not there")
             print(missing[-1], flush=True)
     if not loaded:
         parser.exit(1, "nothing could be measured\n")
