@@ -14,6 +14,15 @@ std::string_view to_string(StopReason reason) {
   return "unknown";
 }
 
+void SearchStats::add_time(std::string_view stage, double seconds) {
+  const auto known = std::ranges::find(stages, stage, &StageTime::name);
+  if (known != stages.end()) {
+    known->seconds += seconds;
+  } else {
+    stages.push_back({stage, seconds});
+  }
+}
+
 void SearchStats::add_work(const SearchStats& other) {
   queries += other.queries;
   distances += other.distances;
@@ -21,6 +30,7 @@ void SearchStats::add_work(const SearchStats& other) {
   hops += other.hops;
   bytes += other.bytes;
   stop = std::max(stop, other.stop);  // The reasons are declared from the best to the worst.
+  for (const StageTime& time : other.stages) add_time(time.name, time.seconds);
 }
 
 void BuildControl::throw_if_stopped() const {

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vicinal/core/executor.hpp"
 #include "vicinal/core/filter.hpp"
@@ -20,6 +21,12 @@ namespace vicinal {
 enum class StopReason : std::uint8_t { complete, budget, deadline, cancelled };
 std::string_view to_string(StopReason reason);
 
+/// How long a stage of a search took, by the clock.
+struct StageTime {
+  std::string_view name;  ///< a literal
+  double seconds = 0;
+};
+
 /// The work one search call did, summed over its queries.
 struct SearchStats {
   std::uint64_t queries = 0;
@@ -29,9 +36,14 @@ struct SearchStats {
   std::uint64_t bytes = 0;      ///< bytes of codes, adjacency and precise rows read
   std::string strategy;  ///< how it was answered, outermost decorator first: "hnsw(ef=64) > rerank(f16, 30)"
   StopReason stop = StopReason::complete;  ///< the worst over the queries
+  /// In their order, of retrievers that take all queries through one stage after the other (MultiVector); else empty.
+  std::vector<StageTime> stages;
 
-  void add_work(
-      const SearchStats& other);  ///< sums the counters, keeps the worst stop reason; strategy is untouched
+  std::string advice;  ///< what would have taken less work, where that is plain; else empty
+
+  void add_time(std::string_view stage, double seconds);
+  void add_work(const SearchStats&
+                    other);  ///< sums counters and times, keeps the worst stop reason; words are untouched
 };
 
 /// How one search call runs, the same for every retriever. All members have defaults that do nothing.

@@ -33,17 +33,33 @@ void require(bool good, const std::string& what) {
   if (!good) throw InvalidArgument(what);
 }
 
+std::size_t polytope_directions(const FdeOptions& options) { return std::size_t{1} << (options.bits - 1); }
+
 void require_options(const FdeOptions& options, std::size_t token_dim) {
   require(token_dim >= 1 && token_dim <= most_dim,
           fmt::format("tokens have dimension {}, expected 1 to {}", token_dim, most_dim));
   require(options.reps >= 1 && options.reps <= most_reps,
           fmt::format("an encoding has {} repetitions, expected 1 to {}", options.reps, most_reps));
   require(options.bits <= FdeEncoder::most_bits,
-          fmt::format("an encoding has {} planes a repetition, expected at most {}", options.bits,
+          fmt::format("an encoding has 2^{} buckets a repetition, expected at most 2^{}", options.bits,
                       FdeEncoder::most_bits));
   require(options.projection == FdeProjection::identity || (options.dim >= 1 && options.dim <= token_dim),
           fmt::format("a bucket of an encoding has {} values, expected 1 to the tokens' {}", options.dim,
                       token_dim));
+  if (options.partition_for(token_dim) == FdePartition::planes || options.bits == 0) return;
+  require(polytope_directions(options) <= token_dim,
+          fmt::format("{} buckets of a cross-polytope need tokens of dimension {}, they have {}",
+                      2 * polytope_directions(options), polytope_directions(options), token_dim));
+  require(options.empty == FdeEmpty::zero, "a cross-polytope's empty buckets are zero, expected no other");
+}
+
+// Coordinates of which the partition of each repetition is a function. A cross-polytope's lie in one rotation.
+std::size_t rotations_for(const FdeOptions& options, std::size_t token_dim) {
+  if (options.bits == 0) return 1;
+  if (options.partition_for(token_dim) == FdePartition::planes)
+    return std::max<std::size_t>(1, (options.reps * options.bits + token_dim - 1) / token_dim);
+  const std::size_t together = token_dim / polytope_directions(options);
+  return (options.reps + together - 1) / together;
 }
 
 }  // namespace
@@ -61,6 +77,14 @@ FdeOptions FdeOptions::paper(std::size_t reps, std::size_t bits, std::size_t dim
   return options;
 }
 
+FdePartition FdeOptions::partition_for(std::size_t token_dim) const {
+  constexpr std::size_t most_polytope_bits = 4;
+  if (partition) return *partition;
+  const bool possible = bits >= 1 && bits <= most_polytope_bits && empty == FdeEmpty::zero &&
+                        polytope_directions(*this) <= token_dim;
+  return possible ? FdePartition::cross_polytope : FdePartition::planes;
+}
+
 struct FdeEncoder::Tables {
   FdeOptions options;
   std::size_t token_dim = 0;
@@ -70,7 +94,8 @@ struct FdeEncoder::Tables {
   std::size_t out_dim = 0;
   std::vector<float> mean;          // empty, or token_dim values
   std::vector<float> rotated_mean;  // width values
-  std::vector<Rotation> rotations;  // the first is what tokens are kept in; each has token_dim planes
+  // The first is what tokens are kept in. Planes are coordinates after each; corners after the first, the first and the second, ...
+  std::vector<Rotation> rotations;
   // Of every bucket, or every repetition: chunks x size of them for a sketch, size x width for a dense projection.
   Array<float> signs;
   std::size_t signs_stride = 0;
@@ -78,6 +103,9 @@ struct FdeEncoder::Tables {
 
   Tables(const FdeOptions& given, std::size_t dim, std::span<const float> documents_mean);
 
+  [[nodiscard]] bool in_turn() const {
+    return options.bits > 0 && options.partition == FdePartition::cross_polytope;
+  }
   [[nodiscard]] std::size_t chunks() const { return (token_dim + size - 1) / size; }
   [[nodiscard]] const float* signs_of(std::size_t rep, std::size_t bucket) const {
     return signs.data() + (options.per_bucket ? rep * buckets + bucket : rep) * signs_stride;
@@ -87,6 +115,7 @@ struct FdeEncoder::Tables {
 FdeEncoder::Tables::Tables(const FdeOptions& given, std::size_t dim, std::span<const float> documents_mean)
     : options(given), token_dim(dim), mean(documents_mean.begin(), documents_mean.end()) {
   require_options(options, token_dim);
+  options.partition = options.partition_for(token_dim);
   const bool identity = options.projection == FdeProjection::identity;
   buckets = std::size_t{1} << options.bits;
   size = identity ? token_dim : options.dim;
@@ -112,9 +141,10 @@ FdeEncoder::Tables::Tables(const FdeOptions& given, std::size_t dim, std::span<c
     if (i % 64 == 0) word = random.next();
     signs[i] = (word >> i % 64 & 1) != 0 ? 1.0F : -1.0F;
   }
-  const std::size_t planes = options.reps * options.bits;
-  for (std::size_t r = 0; r == 0 || r * token_dim < planes; ++r)
-    rotations.emplace_back(token_dim, RandomStream(options.seed, rotation_stream).at(r));
+  const std::size_t turns = rotations_for(options, token_dim);
+  for (std::size_t r = 0; r < turns; ++r)
+    rotations.emplace_back(token_dim, RandomStream(options.seed, rotation_stream).at(r),
+                           in_turn() && r > 0 ? 1 : 2);
   rotated_mean.assign(width, 0.0F);
   std::ranges::copy(mean, rotated_mean.begin());
   rotations.front().apply(std::span(rotated_mean).first(token_dim));
@@ -130,6 +160,8 @@ struct FdeEncoder::Scratch {
   Array<float> sums;    // of the buckets of a repetition
   Array<float> wrapped;
   std::vector<std::uint8_t> bits;
+  std::vector<std::uint32_t> corners;  // of every repetition and token
+  std::vector<std::uint32_t> turn_corners;
   std::vector<std::uint32_t> bucket;
   std::vector<std::uint32_t> counts;
 };
@@ -179,14 +211,31 @@ void FdeEncoder::encode(MatrixView<const float> tokens, std::span<float> out, bo
   const std::size_t turns = t.rotations.size();
   std::ranges::fill(out, 0.0F);
   if (count == 0) return;
-  reserve_scratch(scratch.tokens, count * t.width);
-  reserve_scratch(scratch.other, planes_width);
+  reserve_scratch(scratch.tokens, count * t.width + fde_lanes);
+  reserve_scratch(scratch.other, planes_width + fde_lanes);
   reserve_scratch(scratch.sums, t.buckets * t.width);
   reserve_scratch(scratch.wrapped, padded(t.size));
-  scratch.bits.assign(count * turns * bytes + sizeof(std::uint64_t), 0);
+  const bool planes = !t.in_turn();
+  if (planes) {
+    scratch.bits.assign(count * turns * bytes + sizeof(std::uint64_t), 0);
+  } else {
+    scratch.corners.resize(count * t.options.reps);
+    scratch.turn_corners.resize(t.token_dim + fde_lanes);
+  }
   scratch.bucket.resize(count);
   scratch.counts.resize(t.buckets);
 
+  const auto look_at = [&](const float* rotated, std::size_t i, std::size_t turn) {
+    if (planes) {
+      loops.positive_bits(rotated, planes_width, scratch.bits.data() + (i * turns + turn) * bytes);
+      return;
+    }
+    const std::size_t together = t.token_dim / polytope_directions(t.options);
+    const std::size_t first = turn * together;
+    loops.corners(rotated, together, polytope_directions(t.options), scratch.turn_corners.data());
+    for (std::size_t rep = first; rep < std::min(t.options.reps, first + together); ++rep)
+      scratch.corners[rep * count + i] = scratch.turn_corners[rep - first];
+  };
   for (std::size_t i = 0; i < count; ++i) {
     float* const token = scratch.tokens.data() + i * t.width;
     if (t.options.scale_tokens) {
@@ -195,13 +244,18 @@ void FdeEncoder::encode(MatrixView<const float> tokens, std::span<float> out, bo
       std::ranges::copy(tokens[i], token);
     }
     std::fill(token + t.token_dim, token + t.width, 0.0F);
-    for (std::size_t r = 1; r < turns; ++r) {
+    for (std::size_t r = 1; planes && r < turns; ++r) {
       std::copy(token, token + planes_width, scratch.other.data());
       t.rotations[r].apply(scratch.other.span().first(t.token_dim));
-      loops.positive_bits(scratch.other.data(), planes_width, scratch.bits.data() + (i * turns + r) * bytes);
+      look_at(scratch.other.data(), i, r);
     }
     t.rotations.front().apply({token, t.token_dim});
-    loops.positive_bits(token, planes_width, scratch.bits.data() + i * turns * bytes);
+    look_at(token, i, 0);
+    if (!planes) std::copy(token, token + planes_width, scratch.other.data());
+    for (std::size_t r = 1; !planes && r < turns; ++r) {
+      t.rotations[r].apply(scratch.other.span().first(t.token_dim));
+      look_at(scratch.other.data(), i, r);
+    }
     if (document && t.options.centre) {
       for (std::size_t j = 0; j < t.token_dim; ++j) token[j] -= t.rotated_mean[j];
     }
@@ -213,6 +267,10 @@ void FdeEncoder::encode(MatrixView<const float> tokens, std::span<float> out, bo
     return scratch.bits[(token * turns + turn) * bytes + place / 8] >> place % 8 & 1U;
   };
   const auto find_buckets = [&](std::size_t rep) {
+    if (!planes) {
+      std::copy_n(scratch.corners.data() + rep * count, count, scratch.bucket.data());
+      return;
+    }
     const std::size_t first = rep * t.options.bits;
     // Planes that lie in one rotation and so in eight bytes are cut out at once.
     const std::size_t place = first % t.token_dim;

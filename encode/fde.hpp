@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -30,21 +31,34 @@ enum class FdeEmpty : std::uint8_t {
   nearest = 1,  ///< the token on whose side of most planes the bucket lies, the first of those: the paper's
 };
 
+/// Into what a repetition cuts space. Stored in files.
+enum class FdePartition : std::uint8_t {
+  planes = 0,  ///< the sides of `bits` random planes: the paper's
+  cross_polytope =
+      1  ///< which of 2^(bits - 1) random directions a token is nearest to, or to the opposite of which (Andoni, Indyk, Laarhoven,
+         ///< Razenshteyn and Schmidt, "Practical and optimal LSH for angular distance", NIPS 2015)
+};
+
 struct FdeOptions {
   std::size_t reps = 40;  ///< repetitions, each with planes and projections of its own
-  std::size_t bits = 3;   ///< planes a repetition: 2^bits buckets, 0 to 16
-  std::size_t dim = 8;    ///< values a bucket, at most the tokens' dimension; identity: not read
+  std::size_t bits =
+      3;  ///< 2^bits buckets a repetition, 0 to 16; a cross-polytope has at most twice the tokens' dimension
+  std::size_t dim = 8;  ///< values a bucket, at most the tokens' dimension; identity: not read
   FdeProjection projection = FdeProjection::sketch;
   bool per_bucket = true;  ///< a projection for every bucket, else one for every repetition
   FdeBucket bucket = FdeBucket::unit;
-  FdeEmpty empty = FdeEmpty::zero;
+  FdeEmpty empty = FdeEmpty::zero;  ///< with cross_polytope it is zero
   bool centre = true;  ///< subtract the documents' mean token from tokens of documents, not from queries'
   std::size_t final_dim =
       0;  ///< above 0: all buckets are added up in so many values, each from a random place on
+  /// Empty: cross_polytope up to 4 bits, where it finds more and costs as much, if the tokens' dimension and `empty` allow; else planes.
+  std::optional<FdePartition> partition = {};
   bool scale_tokens = false;  ///< to length 1 first, as cosine wants them
   std::uint64_t seed = 0;
 
-  /// As MUVERA's authors chose: a dense projection for every repetition, means, empty buckets filled, nothing centred.
+  /// What an empty partition stands for, with tokens of this dimension.
+  [[nodiscard]] FdePartition partition_for(std::size_t token_dim) const;
+  /// As MUVERA's authors chose: planes (since empty buckets are filled), a dense projection for every repetition, means, empty buckets filled, nothing centred.
   static FdeOptions paper(std::size_t reps, std::size_t bits, std::size_t dim);
   friend bool operator==(const FdeOptions&, const FdeOptions&) = default;
 };
@@ -53,11 +67,11 @@ struct FdeOptions {
 /// estimates MaxSim, the sum over the query's vectors of the largest inner product with one of the document's. MUVERA (Dhulipala, Hadian,
 /// Jayaram, Lee and Mirrokni, "MUVERA: Multi-vector retrieval via fixed dimensional encodings", NeurIPS 2024, arXiv 2405.19504).
 ///
-/// Every repetition cuts space into buckets by random planes. What a query has in a bucket is the sum of its tokens there, what a document
+/// Every repetition cuts space into buckets. What a query has in a bucket is the sum of its tokens there, what a document
 /// has is the direction (or mean) of its own; a projection of both to a few values estimates their inner product, and all buckets of
 /// all repetitions lie one after the other. Encodings are to be compared by inner product and not to be scaled to length 1.
 ///
-/// Planes are coordinates after a random rotation (quant/rotation.hpp), which tokens keep for all that follows. A pure function of options,
+/// Planes and directions are coordinates after a random rotation (quant/rotation.hpp), which tokens keep for all that follows. A pure function of options,
 /// dimension and mean; the same bits on every instruction set, for any number of threads, alone or in a batch. Immutable, thread-safe;
 /// copies share the tables.
 class FdeEncoder {
@@ -89,7 +103,8 @@ class FdeEncoder {
 
   /// Sections "<prefix>/options" and, when centred, "/mean".
   void save(ContainerWriter& writer, const std::string& prefix) const;
-  /// Validates, and that it is an encoder with those options, before it makes tables; throws CorruptFile.
+  /// Validates, and that it is an encoder with those options, before it makes tables; throws CorruptFile. Files from before there were other
+  /// partitions than planes have those, where nothing else is expected.
   static FdeEncoder load(const Container& file, const std::string& prefix, const FdeOptions& expected,
                          std::size_t token_dim);
 

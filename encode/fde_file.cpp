@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -27,9 +28,13 @@ struct FdeHeader {
   std::uint8_t empty;
   std::uint8_t centre;
   std::uint8_t scale_tokens;
-  std::uint8_t reserved[2];
+  std::uint8_t partition;
+  std::uint8_t reserved[1];
 };
 static_assert(sizeof(FdeHeader) == 56 && std::has_unique_object_representations_v<FdeHeader>);
+
+// 0 is what files have that were written before there was a choice: planes.
+std::uint8_t partition_byte(FdePartition partition) { return partition == FdePartition::planes ? 2 : 1; }
 
 FdeHeader header_of(const FdeOptions& options, std::size_t token_dim) {
   return {token_dim,
@@ -44,6 +49,7 @@ FdeHeader header_of(const FdeOptions& options, std::size_t token_dim) {
           static_cast<std::uint8_t>(options.empty),
           options.centre,
           options.scale_tokens,
+          partition_byte(options.partition_for(token_dim)),
           {}};
 }
 
@@ -66,13 +72,18 @@ void FdeEncoder::save(ContainerWriter& writer, const std::string& prefix) const 
   if (!mean().empty()) writer.add(prefix + "/mean", mean());
 }
 
-FdeEncoder FdeEncoder::load(const Container& file, const std::string& prefix, const FdeOptions& expected,
+FdeEncoder FdeEncoder::load(const Container& file, const std::string& prefix, const FdeOptions& options,
                             std::size_t token_dim) {
   const auto corrupt = [&](const char* section, const std::string& reason) {
     return CorruptFile(fmt::format("section {}/{}: {}", prefix, section, reason));
   };
   const std::string_view bytes = file.metadata(prefix + "/options");
-  const FdeHeader header = header_of(expected, token_dim);
+  FdeOptions expected = options;
+  const bool before =
+      bytes.size() == sizeof(FdeHeader) && bytes[offsetof(FdeHeader, partition)] == 0 && !options.partition;
+  if (before) expected.partition = FdePartition::planes;
+  FdeHeader header = header_of(expected, token_dim);
+  if (before) header.partition = 0;
   if (bytes.size() != sizeof(header)) throw corrupt("options", "wrong length");
   if (std::memcmp(bytes.data(), &header, sizeof(header)) != 0)
     throw corrupt("options", "another encoder than the index says");

@@ -38,6 +38,26 @@ inline void positive_bits(const float* values, std::size_t count, std::uint8_t* 
   }
 }
 
+// A lane a group. Places are whole numbers far below 2^24, so floats hold them.
+inline void corners(const float* values, std::size_t groups, std::size_t size, std::uint32_t* corners) {
+  const FdeTag d;
+  const hn::RebindToUnsigned<FdeTag> whole;
+  const hn::RebindToSigned<FdeTag> integers;
+  for (std::size_t g = 0; g < groups; g += fde_register) {
+    auto winner = hn::LoadU(d, values + g);
+    auto place = hn::Zero(d);
+    for (std::size_t j = 1; j < size; ++j) {
+      const auto value = hn::LoadU(d, values + j * groups + g);
+      const auto larger = hn::Gt(hn::Abs(value), hn::Abs(winner));
+      winner = hn::IfThenElse(larger, value, winner);
+      place = hn::IfThenElse(larger, hn::Set(d, static_cast<float>(j)), place);
+    }
+    const auto negative = hn::Lt(winner, hn::Zero(d));
+    place = hn::Add(place, hn::IfThenElseZero(negative, hn::Set(d, static_cast<float>(size))));
+    hn::StoreU(hn::BitCast(whole, hn::ConvertTo(integers, place)), whole, corners + g);
+  }
+}
+
 inline void add_rows(const float* tokens, const std::uint32_t* bucket, std::size_t count, std::size_t width,
                      float* sums) {
   const FdeTag d;

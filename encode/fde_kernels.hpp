@@ -18,6 +18,9 @@ struct FdeKernels {
 
   /// Bit j of `bits` tells whether values[j] > 0. count is a multiple of fde_lanes; writes count / 8 bytes.
   void (*positive_bits)(const float* values, std::size_t count, std::uint8_t* bits);
+  /// Of groups g = 0, 1, ..., of which each has the `size` values g, g + groups, g + 2 groups, ...: corners[g] is the place in the group of the first
+  /// value of largest magnitude, plus `size` when that is negative. Reads up to fde_lanes values beyond the last group, and writes as many.
+  void (*corners)(const float* values, std::size_t groups, std::size_t size, std::uint32_t* corners);
   /// sums[bucket[t]] += tokens[t] for t = 0, 1, ..., rows of `width` values each.
   void (*add_rows)(const float* tokens, const std::uint32_t* bucket, std::size_t count, std::size_t width,
                    float* sums);

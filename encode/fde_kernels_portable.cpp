@@ -17,7 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace vicinal::HWY_NAMESPACE {
 
 inline FdeKernels fde_table(std::string_view name) {
-  return {name, &positive_bits, &add_rows, &squares, &add_sketch};
+  return {name, &positive_bits, &corners, &add_rows, &squares, &add_sketch};
 }
 
 }  // namespace vicinal::HWY_NAMESPACE

@@ -1,4 +1,6 @@
 // The loops in plain C++: their definition, and the fallback for any machine. And the choice among the sets.
+#include <cmath>
+
 #include "vicinal/encode/fde_kernels.hpp"
 #include "vicinal/quant/kernels/dispatch.hpp"
 
@@ -10,6 +12,20 @@ void positive_bits(const float* values, std::size_t count, std::uint8_t* bits) {
     unsigned packed = 0;
     for (unsigned j = 0; j < 8; ++j) packed |= values[byte * 8 + j] > 0 ? 1U << j : 0U;
     bits[byte] = static_cast<std::uint8_t>(packed);
+  }
+}
+
+void corners(const float* values, std::size_t groups, std::size_t size, std::uint32_t* corners) {
+  for (std::size_t g = 0; g < groups; ++g) {
+    std::size_t largest = 0;
+    float winner = values[g];
+    for (std::size_t j = 1; j < size; ++j) {
+      const float value = values[j * groups + g];
+      if (!(std::fabs(value) > std::fabs(winner))) continue;
+      winner = value;
+      largest = j;
+    }
+    corners[g] = static_cast<std::uint32_t>(largest + (winner < 0 ? size : 0));
   }
 }
 
@@ -51,7 +67,9 @@ const std::vector<FdeKernels>& all_fde_kernels() {
 
 }  // namespace
 
-FdeKernels scalar_fde_kernels() { return {"scalar", &positive_bits, &add_rows, &squares, &add_sketch}; }
+FdeKernels scalar_fde_kernels() {
+  return {"scalar", &positive_bits, &corners, &add_rows, &squares, &add_sketch};
+}
 
 const FdeKernels& fde_kernels() {
   static const FdeKernels& chosen = chosen_set(all_fde_kernels());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -17,6 +18,16 @@ namespace {
 constexpr std::size_t vectors_at_once = 16;  // of a query: as many as the codecs' kernels score together
 constexpr std::size_t tokens_at_once = 512;  // their distances to so many stay in the first-level cache
 constexpr std::size_t most_tokens = std::numeric_limits<std::uint32_t>::max() - std::size_t{1};
+
+void require_weights(std::span<const float> weights, std::size_t vectors) {
+  if (weights.size() != vectors)
+    throw InvalidArgument(fmt::format("a query of {} vectors has {} weights", vectors, weights.size()));
+  for (std::size_t q = 0; q < vectors; ++q) {
+    if (!(weights[q] > 0 && std::isfinite(weights[q])))
+      throw InvalidArgument(
+          fmt::format("the weight of query vector {} is {}, expected a finite one above 0", q, weights[q]));
+  }
+}
 
 }  // namespace
 
@@ -40,12 +51,16 @@ TokenStore TokenStore::build(const CodecOptions& options, Metric metric, const V
   return store;
 }
 
-void TokenStore::prepare_query(MatrixView<const float> query, MaxSimQuery& prepared) const {
+void TokenStore::prepare_query(MatrixView<const float> query, MaxSimQuery& prepared,
+                               std::span<const float> weights) const {
   if (query.rows() == 0) throw InvalidArgument("a query has no vectors, expected at least 1");
   if (query.cols() != dim())
     throw InvalidArgument(
         fmt::format("a query has vectors of dimension {}, the documents {}", query.cols(), dim()));
+  if (!weights.empty()) require_weights(weights, query.rows());
   prepared.count_ = query.rows();
+  prepared.weights_.assign(query.rows(), 1.0F);
+  std::ranges::copy(weights, prepared.weights_.begin());
   if (codes_.has_lanes()) return prepare_lanes(query, prepared);
   if (prepared.prepared_.size() < query.rows()) prepared.prepared_.resize(query.rows());
   prepared.nearest_.resize(query.rows());
@@ -101,15 +116,15 @@ void TokenStore::score_range(MaxSimQuery& query, std::size_t first, std::size_t 
         query.nearest_[q] = std::min(query.nearest_[q], loops.minimum(distances, n));
       });
       float sum = 0;
-      for (std::size_t q = 0; q < query.count_; ++q) sum += query.nearest_[q];
+      for (std::size_t q = 0; q < query.count_; ++q) sum += query.weights_[q] * query.nearest_[q];
       out[document - first] = sum;
     } else {
       float* const sums = out + (document - first);
       std::fill_n(sums, last - document, 0.0F);
-      for_each_run(query, begin, end, [&](std::size_t, std::size_t, const float* distances, std::size_t) {
+      for_each_run(query, begin, end, [&](std::size_t q, std::size_t, const float* distances, std::size_t) {
         for (std::size_t d = document; d < last; ++d)
-          sums[d - document] +=
-              loops.minimum(distances + (offsets_[d] - begin), offsets_[d + 1] - offsets_[d]);
+          sums[d - document] += query.weights_[q] * loops.minimum(distances + (offsets_[d] - begin),
+                                                                  offsets_[d + 1] - offsets_[d]);
       });
     }
     document = last;

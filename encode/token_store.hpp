@@ -26,7 +26,8 @@ class MaxSimQuery {
   friend class TokenStore;
   std::vector<PreparedQuery> prepared_;
   std::size_t count_ = 0;
-  Array<float> distances_;  // of a group of vectors to a run of tokens
+  std::vector<float> weights_;  // count_
+  Array<float> distances_;      // of a group of vectors to a run of tokens
   std::vector<float> nearest_;
   // For tokens in lanes, as LaneQueries says.
   Array<float> floats_;
@@ -62,8 +63,10 @@ class TokenStore {
   [[nodiscard]] std::span<const std::uint64_t> offsets() const { return offsets_.span(); }
   [[nodiscard]] std::size_t memory_bytes() const { return codes_.memory_bytes() + offsets_.bytes(); }
 
-  /// query vectors x dim() finite values, at least one. Throws InvalidArgument.
-  void prepare_query(MatrixView<const float> query, MaxSimQuery& prepared) const;
+  /// query vectors x dim() finite values, at least one. With weights, one a vector, finite and above 0, its distance counts so many
+  /// times. Throws InvalidArgument.
+  void prepare_query(MatrixView<const float> query, MaxSimQuery& prepared,
+                     std::span<const float> weights = {}) const;
   /// out[i] = distance to documents[i]; no_distance to one without vectors. Best given in ascending order.
   void score(MaxSimQuery& query, std::span<const std::uint32_t> documents, float* out) const;
   /// Of documents first, first + 1, ..., first + count - 1.

@@ -85,7 +85,7 @@ float TokenStore::score_lanes(MaxSimQuery& query, std::size_t document) const {
   if (begin == end) return no_distance;
   kernel_of(codes_.codec().kind())(lanes_of(query), tokens_of(codes_), begin, end, query.nearest_.data());
   float sum = 0;
-  for (std::size_t q = 0; q < query.count_; ++q) sum += query.nearest_[q];
+  for (std::size_t q = 0; q < query.count_; ++q) sum += query.weights_[q] * query.nearest_[q];
   return sum;
 }
 

@@ -299,6 +299,7 @@ Index Index::build_documents(Index index, const VectorBatch& documents, Metric m
   if (!spec.tiers.empty()) require_popularity(options.popularity, documents.size());
   const std::vector<float> popularity = reordered(options.popularity, order);
   Spec of_encodings = spec;
+  of_encodings.pool.reset();
   of_encodings.muvera.reset();
   of_encodings.maxsim.reset();
   const auto build_encodings = [&](MatrixView<const float> encodings) {
@@ -341,8 +342,7 @@ std::size_t Index::duplicates() const {
 std::size_t Index::effort_for(const IndexSearchOptions& options, std::size_t k) const {
   if (!options.target_recall) return options.effort;
   // Where no effort can make a difference, every target is met as well as it can be.
-  const bool exact = spec_.maxsim ? !spec_.muvera : std::holds_alternative<FlatOptions>(spec_.index);
-  if (exact || size() - duplicates() == 1) return 0;
+  if (!takes_effort(spec_) || size() - duplicates() == 1) return 0;
   if (!calibration_) {
     throw InvalidArgument(
         "the index is not calibrated, so it cannot aim at a target recall: build it with calibrate, or give "
@@ -362,7 +362,14 @@ Neighbors Index::search(const VectorBatch& queries, std::size_t k, const IndexSe
 void Index::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                    const SearchControl& control) const {
   params.validate();
-  const SearchOptions options{retriever_.has_value() ? effort_for(params.search, out.k()) : 0, {}};
+  SearchOptions options{retriever_.has_value() ? effort_for(params.search, out.k()) : 0, {}};
+  if (!params.search.encodings.empty()) {
+    if (!spec_.maxsim)
+      throw InvalidArgument("encodings of the queries are given, but the index is of single vectors");
+    options = {0, MultiVector::Params{.inner = {options.effort, {}},
+                                      .encodings = params.search.encodings,
+                                      .fingerprint = params.search.fingerprint}};
+  }
   if (ids_.empty()) {
     retriever_.search(queries, out, options, control);
   } else {

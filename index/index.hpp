@@ -24,6 +24,9 @@ struct IndexSearchOptions {
   std::optional<double> target_recall =
       {};  ///< needs a calibrated index; then effort must be 0. A flat index is exact on its codes
            ///< and takes any target
+  /// Of documents of several vectors: the queries' encodings, made elsewhere by an encoder of this fingerprint (MultiVector::Params).
+  MatrixView<const float> encodings = {};
+  std::uint64_t fingerprint = 0;
 };
 
 struct IndexOptions {

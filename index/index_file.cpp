@@ -32,6 +32,7 @@ constexpr const char* tiers_prefix = "tiers";
 constexpr const char* clusters_prefix = "clusters";
 constexpr const char* muvera_prefix = "muvera";
 constexpr const char* tokens_prefix = "tokens";
+constexpr const char* scan_prefix = "scan";
 constexpr const char* folded_section = "index/folded-log";
 
 Spec spec_of(const IndexMetadata& metadata) {
@@ -63,6 +64,7 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
                        (has_ids && section.name == ids_section) ||
                        (!scans && starts_with(section.name, inner)) ||
                        (spec.muvera && starts_with(section.name, muvera_prefix)) ||
+                       (spec.scan && starts_with(section.name, scan_prefix)) ||
                        (spec.maxsim && starts_with(section.name, tokens_prefix)) ||
                        (spec.rerank && starts_with(section.name, rows_prefix)) ||
                        (spec.projection.kind != ProjectionKind::none && spec.clusters == 1 &&
@@ -190,18 +192,30 @@ AnyRetriever load_retriever(const Container& file, Spec& spec, const IndexMetada
   return Reranked(std::move(retriever), std::move(rows), spec.rerank->depth);
 }
 
+TokenStore load_tokens(const Container& file, const CodecOptions& codec, const IndexMetadata& metadata,
+                       const char* prefix) {
+  TokenStore documents = TokenStore::load(file, prefix);
+  require_codes(documents.codes(), {codec, metadata.metric, metadata.dim, documents.tokens()}, prefix);
+  if (documents.size() != metadata.size)
+    throw CorruptFile(fmt::format("sections {}/ hold {} documents, section {} says {}", prefix,
+                                  documents.size(), metadata_section, metadata.size));
+  return documents;
+}
+
 // Documents of several vectors; what lies in between is an index of their encodings.
 AnyRetriever load_documents(const Container& file, Spec& spec, const IndexMetadata& metadata) {
-  TokenStore documents = TokenStore::load(file, tokens_prefix);
-  require_codes(documents.codes(), {maxsim_codec(spec), metadata.metric, metadata.dim, documents.tokens()},
-                tokens_prefix);
-  if (documents.size() != metadata.size)
-    throw CorruptFile(fmt::format("sections {}/ hold {} documents, section {} says {}", tokens_prefix,
-                                  documents.size(), metadata_section, metadata.size));
+  TokenStore documents = load_tokens(file, maxsim_codec(spec), metadata, tokens_prefix);
+  if (spec.scan) {
+    CoarseScan coarse{load_tokens(file, scan_codec(spec), metadata, scan_prefix), spec.scan->carve};
+    return MultiVector(std::move(coarse), std::move(documents), spec.maxsim->depth);
+  }
   if (!spec.muvera) return MultiVector(std::move(documents));
   FdeOptions options = *spec.muvera;
   options.scale_tokens = metadata.metric == Metric::cosine;
   FdeEncoder encoder = FdeEncoder::load(file, muvera_prefix, options, metadata.dim);
+  // What the first files did not say in their spec.
+  if (encoder.options().partition != options.partition_for(metadata.dim))
+    spec.muvera->partition = encoder.options().partition;
   IndexMetadata of_encodings = metadata;
   of_encodings.metric = Metric::ip;
   of_encodings.dim = encoder.out_dim();
@@ -235,7 +249,9 @@ void Index::save(const std::filesystem::path& path, const std::optional<LogIdent
   if (deduplicated != nullptr) deduplicated->classes().save(writer, dedup_prefix);
   const auto* documents = retriever_.get_if<MultiVector>();
   if (documents != nullptr) documents->documents().save(writer, tokens_prefix);
-  if (documents != nullptr && !documents->scans()) documents->encoder().save(writer, muvera_prefix);
+  if (documents != nullptr && documents->coarse()) documents->coarse()->documents.save(writer, scan_prefix);
+  if (documents != nullptr && documents->inner().has_value())
+    documents->encoder().save(writer, muvera_prefix);
   const AnyRetriever& distinct = documents != nullptr      ? documents->inner()
                                  : deduplicated == nullptr ? retriever_
                                                            : deduplicated->inner();
@@ -285,8 +301,8 @@ Index Index::open(const Container& file) {
     throw CorruptFile(error.what());
   }
   if (metadata.has_ids) index.ids_ = load_ids(file, metadata.size);
-  const bool graph = index.spec_.muvera || std::holds_alternative<HnswOptions>(index.spec_.index);
-  if (metadata.calibration && !graph) throw CorruptFile("a flat index with a calibration");
+  if (metadata.calibration && !takes_effort(index.spec_))
+    throw CorruptFile("a flat index with a calibration");
   index.calibration_ = metadata.calibration;
   return index;
 }

@@ -3,17 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "vicinal/index/multi_vector_scan.hpp"
 #include "vicinal/index/ranking.hpp"
 
 namespace vicinal {
 namespace {
 
-constexpr std::size_t documents_at_once = 64;  // of a scan, between two looks at the clock
 // Encodings and candidates of queries held at one time.
 constexpr std::size_t most_values = std::size_t{1} << 24;
 
@@ -23,6 +24,28 @@ void require_vectors(const VectorBatch& queries) {
       throw InvalidArgument(fmt::format("query {} has no vectors, expected at least 1", i));
   }
 }
+
+void require_depth(double depth) {
+  if (!(depth >= 1 && std::isfinite(depth)))
+    throw InvalidArgument(fmt::format("the depth is {}, expected at least 1", depth));
+}
+
+// Adds the time from its construction on to a stage.
+class Stopwatch {
+ public:
+  Stopwatch(SearchStats& stats, std::string_view stage) : stats_(stats), stage_(stage) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
+    stats_.add_time(stage_, elapsed.count());
+  }
+
+ private:
+  SearchStats& stats_;
+  std::string_view stage_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace
 
@@ -39,8 +62,7 @@ MultiVector::MultiVector(FdeEncoder encoder, AnyRetriever inner, TokenStore docu
       documents_(std::move(documents)),
       depth_(depth) {
   if (!inner_.has_value()) throw InvalidArgument("the retriever of encodings is empty");
-  if (!(depth_ >= 1 && std::isfinite(depth_)))
-    throw InvalidArgument(fmt::format("the depth is {}, expected at least 1", depth_));
+  require_depth(depth_);
   if (inner_.size() != documents_.size())
     throw InvalidArgument(
         fmt::format("{} encodings of {} documents, expected as many", inner_.size(), documents_.size()));
@@ -54,96 +76,56 @@ MultiVector::MultiVector(FdeEncoder encoder, AnyRetriever inner, TokenStore docu
         fmt::format("the retriever of encodings has metric {}, expected ip", to_string(inner_.metric())));
 }
 
+MultiVector::MultiVector(CoarseScan coarse, TokenStore documents, double depth)
+    : coarse_(std::move(coarse)), documents_(std::move(documents)), depth_(depth) {
+  require_depth(depth_);
+  const TokenStore& rough = coarse_->documents;
+  if (!std::ranges::equal(rough.offsets(), documents_.offsets()) || rough.dim() != documents_.dim() ||
+      rough.metric() != documents_.metric()) {
+    throw InvalidArgument(
+        fmt::format("the scan is of {} documents of {} vectors of dimension {} ({}), expected the same as of "
+                    "{} of {} of {} ({})",
+                    rough.size(), rough.tokens(), rough.dim(), to_string(rough.metric()), documents_.size(),
+                    documents_.tokens(), documents_.dim(), to_string(documents_.metric())));
+  }
+  if (!(coarse_->carve >= 0 && coarse_->carve <= 1))
+    throw InvalidArgument(fmt::format("carve is {}, expected 0 to 1", coarse_->carve));
+}
+
 std::size_t MultiVector::memory_bytes() const {
-  return documents_.memory_bytes() + (scans() ? 0 : inner_.memory_bytes() + encoder_.memory_bytes());
+  return documents_.memory_bytes() + (coarse_ ? coarse_->documents.memory_bytes() : 0) +
+         (inner_.has_value() ? inner_.memory_bytes() + encoder_.memory_bytes() : 0);
 }
 
 void MultiVector::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                          const SearchControl& control) const {
   require_vectors(queries);
-  if (scans()) {
-    scan(queries, out, control);
-  } else {
-    search_candidates(queries, out, params, control);
-  }
-}
-
-// What the threads of a search add up.
-struct MultiVector::Work {
-  std::mutex mutex;
+  if (!params.encodings.empty()) require_encodings(queries, params);
+  if (!scans()) return search_candidates(queries, out, params, control);
   SearchStats stats;
-
-  void add(const SearchStats& other) {
-    const std::lock_guard lock(mutex);
-    stats.add_work(other);
-  }
-};
-
-// Few queries are each scanned in slices, so that every thread has one.
-void MultiVector::scan(const VectorBatch& queries, NeighborsView out, const SearchControl& control) const {
-  const std::size_t threads = control.executor.concurrency();
-  const std::size_t slices =
-      queries.size() == 0 || queries.size() >= threads ? 1 : (threads + queries.size() - 1) / queries.size();
-  const std::size_t slice_size = (size() + slices - 1) / slices;
-  std::vector<std::vector<Ranked>> found(queries.size() * slices);
-  Work work;
-  control.executor.for_each(queries.size() * slices, [&](std::size_t task, std::size_t) {
-    const std::size_t q = task / slices;
-    const std::size_t begin = std::min(size(), task % slices * slice_size);
-    const std::size_t end = std::min(size(), begin + slice_size);
-    MaxSimQuery query;
-    documents_.prepare_query(queries.item(q), query);
-    TopK top;
-    top.reset(out.k());
-    SearchStats own;
-    std::vector<std::uint32_t> passing;
-    float distances[documents_at_once];
-    // Each slice has its part of the budget.
-    const std::uint64_t budget = control.max_distances / slices;
-    for (std::size_t first = begin; first < end; first += documents_at_once) {
-      if (control.must_stop()) {
-        own.stop = control.stop_reason();
-        break;
-      }
-      const std::size_t count = std::min(documents_at_once, end - first);
-      passing.clear();
-      std::uint64_t tokens = 0;
-      for (std::size_t d = first; d < first + count; ++d) {
-        if (!control.filter.passes_all() && !control.filter(static_cast<Id>(d))) continue;
-        if (own.distances + (tokens + documents_.tokens(d)) * query.vectors() > budget) {
-          own.stop = StopReason::budget;
-          break;
-        }
-        tokens += documents_.tokens(d);
-        passing.push_back(static_cast<std::uint32_t>(d));
-      }
-      if (passing.size() == count) {
-        documents_.score_range(query, first, count, distances);
-      } else {
-        documents_.score(query, passing, distances);
-      }
-      for (std::size_t i = 0; i < passing.size(); ++i) {
-        if (distances[i] < no_distance && distances[i] <= top.worst())
-          top.add(distances[i], static_cast<Id>(passing[i]));
-      }
-      own.distances += tokens * query.vectors();
-      own.bytes += tokens * documents_.codes().bytes_per_vector();
-      if (own.stop != StopReason::complete) break;
-    }
-    const std::span<Ranked> nearest = top.found();
-    found[task].assign(nearest.begin(), nearest.end());
-    work.add(own);
-  });
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    std::vector<Ranked>& all = found[q * slices];
-    for (std::size_t s = 1; s < slices; ++s)
-      all.insert(all.end(), found[q * slices + s].begin(), found[q * slices + s].end());
-    write_ranked(all, out, q);
+  SearchControl own = control;
+  own.stats = &stats;
+  {
+    const Stopwatch watch(stats, "maxsim");
+    scan_documents(documents_, 0, queries, out, own);
   }
   if (control.stats == nullptr) return;
-  work.stats.queries = queries.size();
-  control.stats->add_work(work.stats);
+  control.stats->add_work(stats);
   control.stats->strategy = fmt::format("maxsim({}, scan)", to_string(documents_.codes().codec().kind()));
+}
+
+void MultiVector::require_encodings(const VectorBatch& queries, const Params& params) const {
+  if (!inner_.has_value())
+    throw InvalidArgument("encodings of the queries are given, but this index has none to compare them with");
+  if (params.fingerprint != encoder_.fingerprint()) {
+    throw InvalidArgument(fmt::format(
+        "the queries were encoded by {:016x}, the documents by {:016x}: expected the same encoder",
+        params.fingerprint, encoder_.fingerprint()));
+  }
+  if (params.encodings.rows() != queries.size())
+    throw InvalidArgument(
+        fmt::format("{} encodings of {} queries, expected as many", params.encodings.rows(), queries.size()));
+  validate_batch(params.encodings, encoder_.out_dim(), "encodings");
 }
 
 // max(k, depth x k), or what the effort says, at most all.
@@ -157,51 +139,99 @@ std::size_t MultiVector::candidates_for(std::size_t k, const Params& params) con
   return std::max<std::size_t>(1, std::min(size(), std::max(candidates, k)));
 }
 
+// Candidates of a part of the queries, whose encodings are `params.encodings` if there are any.
+Neighbors MultiVector::find(const VectorBatch& queries, std::size_t wanted, const Params& params,
+                            const SearchControl& control) const {
+  SearchStats& stats = *control.stats;
+  if (coarse_) {
+    Neighbors candidates(queries.size(), wanted);
+    const Stopwatch watch(stats, "scan");
+    scan_documents(coarse_->documents, coarse_->carve, queries, candidates.view(), control);
+    stats.strategy = fmt::format("scan({})", to_string(coarse_->documents.codes().codec().kind()));
+    return candidates;
+  }
+  Array<float> encodings;
+  MatrixView<const float> encoded = params.encodings;
+  if (encoded.empty()) {
+    const Stopwatch watch(stats, "encode");
+    encodings = Array<float>(queries.size() * encoder_.out_dim());
+    const MatrixView<float> own(encodings.data(), queries.size(), encoder_.out_dim());
+    encoder_.encode_queries(queries, own, control.executor);
+    encoded = own;
+  }
+  const Stopwatch watch(stats, "candidates");
+  Neighbors candidates = inner_.search(encoded, wanted, params.inner, control);
+  stats.strategy = fmt::format("muvera({}) > {}", encoder_.out_dim(), stats.strategy);
+  return candidates;
+}
+
+void MultiVector::rescore(const VectorBatch& queries, const Neighbors& candidates, NeighborsView out,
+                          std::size_t first, const SearchControl& control) const {
+  const Stopwatch watch(*control.stats, "maxsim");
+  std::mutex mutex;
+  control.executor.for_each(queries.size(), [&](std::size_t i, std::size_t) {
+    std::vector<std::uint32_t> documents;
+    for (const Id id : candidates.ids()[i].first(candidates.counts()[i])) {
+      // The promise that a filter never leaks is kept here once more.
+      if (control.filter.passes_all() || control.filter(id))
+        documents.push_back(static_cast<std::uint32_t>(id));
+    }
+    std::ranges::sort(documents);
+    MaxSimQuery query;
+    documents_.prepare_query(queries.item(i), query);
+    std::vector<float> distances(documents.size());
+    documents_.score(query, documents, distances.data());
+    std::vector<Ranked> ranked;
+    SearchStats own;
+    for (std::size_t d = 0; d < documents.size(); ++d) {
+      if (distances[d] < no_distance) ranked.push_back({distances[d], static_cast<Id>(documents[d])});
+      own.bytes += documents_.tokens(documents[d]) * documents_.codes().bytes_per_vector();
+    }
+    own.reranked = documents.size();
+    write_ranked(ranked, out, first + i);
+    const std::lock_guard lock(mutex);
+    control.stats->add_work(own);
+  });
+}
+
 void MultiVector::search_candidates(const VectorBatch& queries, NeighborsView out, const Params& params,
                                     const SearchControl& control) const {
   const std::size_t wanted = candidates_for(out.k(), params);
-  const std::size_t block = std::max<std::size_t>(1, most_values / (encoder_.out_dim() + 2 * wanted));
+  const std::size_t encoded = coarse_ ? 0 : encoder_.out_dim();
+  const std::size_t block = std::max<std::size_t>(1, most_values / (encoded + 2 * wanted));
   SearchStats stats;
-  Work work;
-  SearchControl inner_control = control;
-  inner_control.stats = &stats;
+  SearchControl own = control;
+  own.stats = &stats;
   std::vector<std::uint64_t> offsets;
   for (std::size_t begin = 0; begin < queries.size(); begin += block) {
     const std::size_t count = std::min(block, queries.size() - begin);
     const VectorBatch part = queries.part(begin, count, offsets);
-    Array<float> encodings(count * encoder_.out_dim());
-    const MatrixView<float> encoded(encodings.data(), count, encoder_.out_dim());
-    encoder_.encode_queries(part, encoded, control.executor);
-    Neighbors candidates = inner_.search(encoded, wanted, params.inner, inner_control);
-    control.executor.for_each(count, [&](std::size_t i, std::size_t) {
-      std::vector<std::uint32_t> documents;
-      for (const Id id : candidates.ids()[i].first(candidates.counts()[i])) {
-        // The promise that a filter never leaks is kept here once more.
-        if (control.filter.passes_all() || control.filter(id))
-          documents.push_back(static_cast<std::uint32_t>(id));
-      }
-      std::ranges::sort(documents);
-      MaxSimQuery query;
-      documents_.prepare_query(part.item(i), query);
-      std::vector<float> distances(documents.size());
-      documents_.score(query, documents, distances.data());
-      std::vector<Ranked> ranked;
-      SearchStats own;
-      for (std::size_t d = 0; d < documents.size(); ++d) {
-        if (distances[d] < no_distance) ranked.push_back({distances[d], static_cast<Id>(documents[d])});
-        own.bytes += documents_.tokens(documents[d]) * documents_.codes().bytes_per_vector();
-      }
-      own.reranked = documents.size();
-      write_ranked(ranked, out, begin + i);
-      work.add(own);
-    });
+    Params of_part = params;
+    if (!params.encodings.empty()) of_part.encodings = params.encodings.rows_from(begin, count);
+    const Neighbors candidates = find(part, wanted, of_part, own);
+    rescore(part, candidates, out, begin, own);
   }
   if (control.stats == nullptr) return;
-  stats.add_work(work.stats);
+  if (inner_.has_value()) control.stats->advice = advice(queries, stats);
   control.stats->add_work(stats);
-  control.stats->strategy =
-      fmt::format("maxsim({}, {}) > muvera({}) > {}", to_string(documents_.codes().codec().kind()), wanted,
-                  encoder_.out_dim(), stats.strategy);
+  control.stats->strategy = fmt::format("maxsim({}, {}) > {}", to_string(documents_.codes().codec().kind()),
+                                        wanted, stats.strategy);
+}
+
+// A scan of half bytes with carved queries costs about a fifth of the scan of bytes that compares all pairs, measured on ColBERT's and MiniLM's
+// tokens (docs/benchmarks.md).
+std::string MultiVector::advice(const VectorBatch& queries, const SearchStats& stats) const {
+  constexpr double carved = 0.2;
+  const auto dimension = static_cast<double>(dim());
+  const auto vectors = static_cast<double>(queries.rows.rows());
+  const double all = carved * vectors * static_cast<double>(documents_.tokens()) * dimension;
+  const double each = static_cast<double>(documents_.tokens()) / static_cast<double>(size());
+  const double queries_each = vectors / static_cast<double>(std::max<std::size_t>(1, queries.size()));
+  const double spent = static_cast<double>(stats.reranked) * each * queries_each * dimension +
+                       static_cast<double>(stats.distances) * static_cast<double>(encoder_.out_dim());
+  if (spent <= all) return {};
+  return fmt::format("a scan would take about {:.0f} % of the work: scan(i4) | maxsim({})", 100 * all / spent,
+                     to_string(documents_.codes().codec().kind()));
 }
 
 }  // namespace vicinal

@@ -61,9 +61,20 @@ Neighbors without(const Neighbors& found, std::span<const Id> itself, std::size_
 
 }  // namespace
 
-MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& documents,
+MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& given,
                                BuildEncodings build_encodings, const BuildControl& control) {
+  PooledTokens pooled;
+  VectorBatch documents = given;
+  if (spec.pool) {
+    control.report("pool", 0, 1);
+    pooled = pool_tokens(given, *spec.pool, control);
+    documents = {{pooled.rows.data(), pooled.offsets.back(), given.dim()}, pooled.offsets};
+  }
   TokenStore store = TokenStore::build(maxsim_codec(spec), metric, documents, control);
+  if (spec.scan) {
+    CoarseScan coarse{TokenStore::build(scan_codec(spec), metric, documents, control), spec.scan->carve};
+    return {std::move(coarse), std::move(store), spec.maxsim->depth};
+  }
   if (!spec.muvera) return MultiVector(std::move(store));
   FdeOptions options = *spec.muvera;
   options.scale_tokens = metric == Metric::cosine;

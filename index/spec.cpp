@@ -229,11 +229,12 @@ void parse_rerank(Arguments& arguments, Spec& spec) {
 }
 
 // In the order they must come.
-enum class Place : std::uint8_t { dedup, encoding, projection, codec, index, rerank, maxsim };
+enum class Place : std::uint8_t { dedup, pooling, encoding, projection, codec, index, rerank, maxsim };
 
 std::string_view to_string(Place place) {
   switch (place) {
     case Place::dedup: return "dedup stage";
+    case Place::pooling: return "pool stage";
     case Place::encoding: return "encoding";
     case Place::projection: return "projection";
     case Place::codec: return "codec";
@@ -253,7 +254,9 @@ struct Stage {
 
 constexpr std::array stages{
     Stage{"dedup", Place::dedup, parse_dedup},
+    Stage{"pool", Place::pooling, parse_pool},
     Stage{"muvera", Place::encoding, parse_muvera},
+    Stage{"scan", Place::encoding, parse_scan},
     Stage{"truncate", Place::projection, parse_projection<ProjectionKind::truncate>},
     Stage{"pca", Place::projection, parse_projection<ProjectionKind::pca>},
     Stage{"qpca", Place::projection, parse_projection<ProjectionKind::query_pca>},
@@ -322,6 +325,37 @@ void require_place(const Tokens& tokens, const Stage* previous, const Stage& sta
                                 to_string(previous->place), stage.name, previous->name));
 }
 
+// Which stages of documents of several vectors go with which others.
+void require_company(const Tokens& tokens, const Stage* previous, const Stage& stage, const Token& name,
+                     const Spec& spec) {
+  if (spec.scan && stage.place > Place::encoding && stage.place < Place::maxsim)
+    tokens.fail(name, fmt::format("scan compares vectors of documents, so maxsim is what follows it; got {}",
+                                  stage.name));
+  const bool alone = previous == nullptr || previous->place == Place::pooling;
+  if (stage.place == Place::maxsim && !spec.muvera && !spec.scan && !alone)
+    tokens.fail(name,
+                fmt::format("maxsim scores every document where neither muvera nor scan finds candidates, so "
+                            "no stage but pool may come before it; got {}",
+                            previous->name));
+}
+
+// At the end of a spec.
+void require_maxsim(const Tokens& tokens, const Spec& spec) {
+  if (spec.maxsim) return;
+  if (spec.muvera)
+    tokens.fail(tokens.peek(),
+                "muvera finds candidates, which maxsim scores: expected it at the end, as in muvera | i8 | "
+                "hnsw | maxsim(i8)");
+  if (spec.scan)
+    tokens.fail(tokens.peek(),
+                "scan finds candidates, which maxsim scores: expected it at the end, as in scan(i4) | "
+                "maxsim(i8)");
+  if (spec.pool)
+    tokens.fail(tokens.peek(),
+                "pool is of documents of several vectors: expected maxsim at the end, as in pool(2x) | "
+                "maxsim(i8)");
+}
+
 }  // namespace
 
 CodecOptions rerank_codec(const Spec& spec) {
@@ -339,8 +373,21 @@ CodecOptions maxsim_codec(const Spec& spec) {
   return options;
 }
 
+CodecOptions scan_codec(const Spec& spec) {
+  CodecOptions options;
+  options.kind = spec.scan ? spec.scan->rows : CodecKind::i4;
+  if (is_integer(options.kind)) options.seed = spec.codec.seed;
+  return options;
+}
+
+bool takes_effort(const Spec& spec) {
+  if (spec.maxsim) return spec.muvera || spec.scan;
+  return std::holds_alternative<HnswOptions>(spec.index);
+}
+
 Spec with_seed(Spec spec, std::uint64_t seed) {
   spec.codec.seed = seed;
+  if (spec.pool) spec.pool->seed = seed;
   if (spec.muvera) spec.muvera->seed = seed;
   if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
   return spec;
@@ -368,19 +415,10 @@ Spec parse_spec(std::string_view text) {
     Arguments arguments(tokens, call);
     stage.parse(arguments, spec);
     if (level.kind == Token::Kind::word) parse_second_level(tokens, level, stage, call, spec);
-    if (stage.place == Place::maxsim && !spec.muvera && previous != nullptr)
-      tokens.fail(
-          call.name,
-          fmt::format("maxsim scores every document where no muvera finds candidates, so no stage may come "
-                      "before it; got {}",
-                      previous->name));
+    require_company(tokens, previous, stage, call.name, spec);
     previous = &stage;
     if (tokens.at(Token::Kind::end)) {
-      if (spec.muvera && !spec.maxsim)
-        tokens.fail(tokens.peek(),
-                    "muvera finds candidates, which maxsim scores: expected it at the end, as in muvera | i8 "
-                    "| hnsw | "
-                    "maxsim(i8)");
+      require_maxsim(tokens, spec);
       return spec;
     }
     if (!tokens.take_if(Token::Kind::bar)) {

@@ -10,6 +10,7 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/encode/fde.hpp"
+#include "vicinal/encode/token_pooling.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
 #include "vicinal/quant/codec.hpp"
@@ -40,9 +41,18 @@ struct RerankOptions {
 /// Documents of several vectors, scored exactly.
 struct MaxSimOptions {
   CodecKind rows = CodecKind::i8;
-  double depth = 10.0;  ///< candidates that muvera finds, as a multiple of k; without muvera there are none
+  double depth =
+      10.0;  ///< candidates found before, as a multiple of k; behind scan 5 by default; alone there are none
 
   friend bool operator==(const MaxSimOptions&, const MaxSimOptions&) = default;
+};
+
+/// Documents of several vectors, all compared by a shorter query with coarser vectors.
+struct ScanOptions {
+  CodecKind rows = CodecKind::i4;
+  double carve = 0.7;  ///< carve_query()'s tau, of 0 to 1; 0: the query as it is
+
+  friend bool operator==(const ScanOptions&, const ScanOptions&) = default;
 };
 
 /// One tier of rows, of which the most popular are in the first.
@@ -56,7 +66,8 @@ struct TierOptions {
 /// Whether vectors that are the same are kept once. Of equal codes is what equal_codes() says, with the codec of the spec.
 enum class Deduplication : std::uint8_t { none, rows, codes };
 
-/// What a spec string says: dedup | projection | codec | index | rerank, or of documents of several vectors muvera | ... | maxsim.
+/// What a spec string says: dedup | projection | codec | index | rerank, or of documents of several vectors
+/// pool | muvera | ... | maxsim or pool | scan | maxsim.
 ///
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
@@ -65,7 +76,9 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 ///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
 ///
 ///   muvera(reps=40, bits=3, dim=8) | i8 | hnsw | maxsim(i8, 10x)    documents of several vectors, found by one each, rescored exactly
-///   maxsim(i8)                                      the same without a graph: every document is scored
+///   scan(i4, carve=0.7) | maxsim(i8, 5x)            the same without a graph: all documents are compared roughly, the best rescored
+///   maxsim(i8)                                      every document is scored
+///   pool(2x) | maxsim(i8)                           of half as many vectors a document
 ///
 /// dedup   none (default) | dedup: of equal vectors one is kept, with the list of their ids | dedup(codes): of equal codes
 /// projection  none (default) | truncate(<dim>) | pca(<dim>, whiten=on|off, clusters=1..256) | qpca(<dim>), <dim> also written
@@ -83,11 +96,16 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 /// rerank  rerank(f32|f16|bf16|i8|i4|e4m3|e5m2|e3m4|+i8|+i4, <depth>x), depth 1 to 1000, also written depth=<depth>; by default f16 and
 ///         3x, over b1 10x. With a + the rows hold what the codes of i8, i4, b2 or b1 lack; not behind a projection
 ///
+/// pool    none (default) | pool(ward|kmeans, <factor>x, clusters=1.., protect=0.., renormalise=on|off): pool_tokens() of every document, by
+///         ward and in half unless said; of clusters and a factor one is given
+/// scan    none (default) | scan(<format>, carve=0..1|off), by default i4 and 0.7; formats as of maxsim. In place of muvera and what follows it
 /// muvera  none (default) | muvera(reps=1..1024, bits=0..12, dim=1.., projection=sketch|dense|identity, shared=on|off, bucket=unit|mean,
-///         empty=zero|nearest, centre=on|off, final=..): FdeEncoder; bits are also written planes. muvera(paper) begins with what its authors
+///         empty=zero|nearest, partition=planes|cross, centre=on|off, final=..): FdeEncoder; partition=cross
+///         up to 4 bits unless said. muvera(paper) begins with what its authors
 ///         chose. The stages between muvera and maxsim are about encodings; not behind dedup
 /// maxsim  none (default) | maxsim(f32|f16|bf16|i8|i4|b2|b1|e4m3|e5m2|e3m4, <depth>x), by default i8 and 10x, also written depth=<depth>:
-///         how the documents' vectors are stored and how many are scored. Alone in a spec it scans, and has no depth
+///         how the documents' vectors are stored and how many are scored (behind scan 5x). Without muvera or scan it scores all, and has no
+///         depth
 ///
 /// Names are lower-case, space between words is free, stages come in this order and each at most once. A spec says nothing of
 /// seeds: those of a parsed one are the defaults, and to_string() leaves them out.
@@ -99,9 +117,12 @@ struct Spec {
   std::vector<TierOptions> tiers = {};  ///< in place of the codec, which is f32 then; at least two, or none
   std::variant<FlatOptions, HnswOptions> index;
   std::optional<RerankOptions> rerank;
-  std::optional<FdeOptions> muvera = {};  ///< only with maxsim
+  std::optional<PoolingOptions> pool =
+      {};  ///< only with maxsim, as are the next two, of which at most one is given
+  std::optional<FdeOptions> muvera = {};
+  std::optional<ScanOptions> scan = {};
   std::optional<MaxSimOptions> maxsim =
-      {};  ///< documents of several vectors; without muvera all else is as by default
+      {};  ///< documents of several vectors; without muvera all of the above but pool and scan is as by default
 
   friend bool operator==(const Spec&, const Spec&) = default;
 };
@@ -109,8 +130,12 @@ struct Spec {
 /// What the rerank rows are coded with; of residual rows, the second level.
 CodecOptions rerank_codec(const Spec& spec);
 
-/// What the vectors of documents are coded with, for a spec with maxsim.
+/// What the vectors of documents are coded with, for a spec with maxsim; and what those of its scan are.
 CodecOptions maxsim_codec(const Spec& spec);
+CodecOptions scan_codec(const Spec& spec);
+
+/// Whether a search looks at some candidates, more or fewer, so that an effort and a calibration mean something; else it compares with everything.
+[[nodiscard]] bool takes_effort(const Spec& spec);
 
 /// With the seed in the codec's options and the graph's, of which a spec string says nothing.
 Spec with_seed(Spec spec, std::uint64_t seed);

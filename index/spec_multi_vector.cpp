@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -30,15 +32,31 @@ Value read_word(Arguments& arguments, std::string_view key, Value otherwise,
   arguments.fail(*value, fmt::format("{} is one of {}, got '{}'", key, fmt::join(names, ", "), value->text));
 }
 
+// How vectors of documents are stored.
+CodecKind read_format(Arguments& arguments, CodecKind otherwise) {
+  constexpr std::array kinds{CodecKind::f32,  CodecKind::f16, CodecKind::bf16, CodecKind::i8,
+                             CodecKind::i4,   CodecKind::b2,  CodecKind::b1,   CodecKind::e4m3,
+                             CodecKind::e5m2, CodecKind::e3m4};
+  for (const CodecKind kind : kinds) {
+    if (arguments.find_bare([kind](std::string_view text) { return text == to_string(kind); }) != nullptr)
+      return kind;
+  }
+  return otherwise;
+}
+
+void refuse_dedup(const Arguments& arguments, const Spec& spec, std::string_view stage) {
+  if (spec.dedup == Deduplication::none) return;
+  arguments.fail_at_name(
+      fmt::format("dedup compares single vectors, {} takes documents of several: leave dedup out", stage));
+}
+
 }  // namespace
 
 void parse_muvera(Arguments& arguments, Spec& spec) {
   constexpr std::size_t most_dim = 65'536;
   constexpr std::size_t most_reps = 1024;
   constexpr std::size_t most_bits = 12;
-  if (spec.dedup != Deduplication::none)
-    arguments.fail_at_name(
-        "dedup compares single vectors, muvera takes documents of several: leave dedup out");
+  refuse_dedup(arguments, spec, "muvera");
   const bool paper = arguments.find_bare([](std::string_view text) { return text == "paper"; }) != nullptr;
   FdeOptions options = paper ? FdeOptions::paper(20, 5, 16) : FdeOptions();
   options.reps = read_or(arguments, "reps", options.reps, 1, most_reps);
@@ -60,6 +78,14 @@ void parse_muvera(Arguments& arguments, Spec& spec) {
   options.empty = read_word(arguments, "empty", options.empty,
                             std::array{std::pair(std::string_view("zero"), FdeEmpty::zero),
                                        std::pair(std::string_view("nearest"), FdeEmpty::nearest)});
+  options.partition = read_word(
+      arguments, "partition", options.partition,
+      std::array{std::pair(std::string_view("planes"), std::optional(FdePartition::planes)),
+                 std::pair(std::string_view("cross"), std::optional(FdePartition::cross_polytope))});
+  if (options.partition == FdePartition::cross_polytope && options.empty == FdeEmpty::nearest)
+    arguments.fail_at_name("a cross-polytope's empty buckets stay empty: leave empty=nearest out");
+  if (paper && options.empty == FdeEmpty::zero && !options.partition)
+    options.partition = FdePartition::planes;
   options.per_bucket = !arguments.read_switch("shared", !options.per_bucket);
   options.centre = arguments.read_switch("centre", options.centre);
   options.final_dim = read_or(arguments, "final", 0, 1, FdeEncoder::most_table);
@@ -67,24 +93,61 @@ void parse_muvera(Arguments& arguments, Spec& spec) {
   spec.muvera = options;
 }
 
+void parse_pool(Arguments& arguments, Spec& spec) {
+  constexpr std::size_t most = 65'536;
+  refuse_dedup(arguments, spec, "pool");
+  PoolingOptions options;
+  options.factor = 2;
+  const bool kmeans = arguments.find_bare([](std::string_view text) { return text == "kmeans"; }) != nullptr;
+  if (!kmeans) arguments.find_bare([](std::string_view text) { return text == "ward"; });
+  options.method = kmeans ? PoolingMethod::kmeans : PoolingMethod::ward;
+  const Token* clusters = arguments.find({"clusters"});
+  const Token* factor = arguments.find({"factor"});
+  if (factor == nullptr) factor = arguments.find_bare(is_depth);
+  if (clusters != nullptr && factor != nullptr)
+    arguments.fail(*factor, "clusters says how many vectors are left, so a factor says nothing");
+  if (factor != nullptr) options.factor = arguments.read_multiple(*factor, "factor", "the vectors left");
+  if (clusters != nullptr) {
+    options.clusters = arguments.read_count(*clusters, "clusters", 1, most);
+    options.factor = PoolingOptions().factor;  // a spec is what its canonical string says
+  }
+  options.protect = read_or(arguments, "protect", 0, 0, most);
+  options.renormalise = arguments.read_switch("renormalise", options.renormalise);
+  arguments.require_all_used("ward or kmeans, and how many times fewer vectors are left, such as 2x");
+  spec.pool = options;
+}
+
+void parse_scan(Arguments& arguments, Spec& spec) {
+  refuse_dedup(arguments, spec, "scan");
+  ScanOptions options;
+  if (const Token* carve = arguments.find({"carve"}); carve != nullptr) {
+    const char* const end = carve->text.data() + carve->text.size();
+    const auto [stopped, error] =
+        std::from_chars(carve->text.data(), end, options.carve, std::chars_format::fixed);
+    if (carve->text == "off") {
+      options.carve = 0;
+    } else if (stopped != end || error != std::errc() || !(options.carve > 0 && options.carve <= 1)) {
+      arguments.fail(*carve, fmt::format("carve is a cosine above 0, up to 1, such as 0.7, or off; got '{}'",
+                                         carve->text));
+    }
+  }
+  options.rows = read_format(arguments, options.rows);
+  arguments.require_all_used(
+      "the format of the vectors compared, one of f32, f16, bf16, i8, i4, b2, b1, e4m3, e5m2 and e3m4");
+  spec.scan = options;
+}
+
 void parse_maxsim(Arguments& arguments, Spec& spec) {
-  constexpr std::array kinds{CodecKind::f32,  CodecKind::f16, CodecKind::bf16, CodecKind::i8,
-                             CodecKind::i4,   CodecKind::b2,  CodecKind::b1,   CodecKind::e4m3,
-                             CodecKind::e5m2, CodecKind::e3m4};
   MaxSimOptions options;
+  if (spec.scan) options.depth = 5;
   const Token* keyed = arguments.find({"depth"});
   const Token* bare = arguments.find_bare(is_depth);
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
   const Token* depth = keyed != nullptr ? keyed : bare;
-  if (depth != nullptr && !spec.muvera)
+  if (depth != nullptr && !spec.muvera && !spec.scan)
     arguments.fail(*depth, "maxsim alone scores every document, so it takes no depth");
   if (depth != nullptr) options.depth = arguments.read_depth(*depth);
-  for (const CodecKind kind : kinds) {
-    if (arguments.find_bare([kind](std::string_view text) { return text == to_string(kind); }) == nullptr)
-      continue;
-    options.rows = kind;
-    break;
-  }
+  options.rows = read_format(arguments, options.rows);
   arguments.require_all_used(
       "the format of the documents' vectors, one of f32, f16, bf16, i8, i4, b2, b1, e4m3, e5m2 and e3m4, and "
       "a depth such as 10x");

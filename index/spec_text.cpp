@@ -270,15 +270,33 @@ std::string muvera_string(const FdeOptions& muvera) {
     arguments.push_back(fmt::format("projection={}", identity ? "identity" : "dense"));
   if (muvera.bucket != usual.bucket) arguments.emplace_back("bucket=mean");
   if (muvera.empty != usual.empty) arguments.emplace_back("empty=nearest");
+  if (muvera.partition)
+    arguments.push_back(
+        fmt::format("partition={}", *muvera.partition == FdePartition::planes ? "planes" : "cross"));
   if (muvera.per_bucket != usual.per_bucket) arguments.emplace_back("shared=on");
   if (muvera.centre != usual.centre) arguments.emplace_back("centre=off");
   if (muvera.final_dim != 0) arguments.push_back(fmt::format("final={}", muvera.final_dim));
   return fmt::format("muvera({}) | ", fmt::join(arguments, ", "));
 }
 
+std::string pool_string(const PoolingOptions& pool) {
+  std::vector<std::string> arguments;
+  if (pool.method == PoolingMethod::kmeans) arguments.emplace_back("kmeans");
+  arguments.push_back(pool.clusters != 0 ? fmt::format("clusters={}", pool.clusters)
+                                         : fmt::format("{}x", decimal(pool.factor)));
+  if (pool.protect != 0) arguments.push_back(fmt::format("protect={}", pool.protect));
+  if (!pool.renormalise) arguments.emplace_back("renormalise=off");
+  return fmt::format("pool({}) | ", fmt::join(arguments, ", "));
+}
+
+std::string scan_string(const ScanOptions& scan) {
+  return fmt::format("scan({}, carve={})", to_string(scan.rows),
+                     scan.carve == 0 ? "off" : decimal(scan.carve));
+}
+
 std::string maxsim_string(const Spec& spec) {
   return fmt::format("maxsim({}{})", to_string(spec.maxsim->rows),
-                     spec.muvera ? fmt::format(", {}x", decimal(spec.maxsim->depth)) : "");
+                     takes_effort(spec) ? fmt::format(", {}x", decimal(spec.maxsim->depth)) : "");
 }
 
 // Values of an encoding of vectors of `dim` values.
@@ -289,12 +307,32 @@ std::size_t encoding_dim(const FdeOptions& muvera, std::size_t dim) {
                          "encoding");
 }
 
+std::string explain_pool(const PoolingOptions& pool) {
+  return fmt::format("pool    the vectors of a document in {} clusters ({}), each kept as its mean\n",
+                     pool.clusters != 0 ? fmt::format("{}", pool.clusters)
+                                        : fmt::format("{} times fewer", decimal(pool.factor)),
+                     pool.method == PoolingMethod::ward ? "Ward's agglomeration" : "k-means");
+}
+
+std::string explain_scan(const Spec& spec, std::size_t dim) {
+  const ScanOptions& scan = *spec.scan;
+  std::string text = fmt::format(
+      "scan    {}: {}; {} bytes a vector of a document\n"
+      "        every document's vectors are compared with the query's\n",
+      to_string(scan.rows), meaning(scan.rows), record_bytes(scan_codec(spec), dim));
+  if (scan.carve != 0)
+    text += fmt::format(
+        "        carve={}: vectors of a query at least so near to each other are added up to one\n",
+        decimal(scan.carve));
+  return text;
+}
+
 std::string explain_maxsim(const Spec& spec, std::size_t dim) {
   std::string text =
       fmt::format("maxsim  {}: {}; {} bytes a vector of a document\n", to_string(spec.maxsim->rows),
                   meaning(spec.maxsim->rows), record_bytes(maxsim_codec(spec), dim));
   text +=
-      spec.muvera
+      takes_effort(spec)
           ? fmt::format("        depth={0}: the vectors of {0} x k documents are compared with the query's\n",
                         decimal(spec.maxsim->depth))
           : std::string(
@@ -305,8 +343,10 @@ std::string explain_maxsim(const Spec& spec, std::size_t dim) {
 }  // namespace
 
 std::string to_string(const Spec& spec) {
-  if (spec.maxsim && !spec.muvera) return maxsim_string(spec);
-  std::string text = (spec.muvera ? muvera_string(*spec.muvera) : std::string()) +
+  const std::string pool = spec.pool ? pool_string(*spec.pool) : std::string();
+  if (spec.maxsim && !spec.muvera)
+    return pool + (spec.scan ? scan_string(*spec.scan) + " | " : std::string()) + maxsim_string(spec);
+  std::string text = pool + (spec.muvera ? muvera_string(*spec.muvera) : std::string()) +
                      std::string(dedup_string(spec.dedup)) + projection_string(spec) +
                      (spec.tiers.empty() ? codec_string(spec.codec) : tiers_string(spec.tiers)) + " | " +
                      index_string(spec.index);
@@ -319,8 +359,9 @@ std::string to_string(const Spec& spec) {
 
 std::string explain(const Spec& spec, std::size_t dim) {
   if (!spec.maxsim) return explain_vectors(spec, to_string(spec) + "\n", dim);
-  const std::string title = to_string(spec) + "\n";
-  if (!spec.muvera) return title + explain_maxsim(spec, dim);
+  const std::string title = to_string(spec) + "\n" + (spec.pool ? explain_pool(*spec.pool) : std::string());
+  if (!spec.muvera)
+    return title + (spec.scan ? explain_scan(spec, dim) : std::string()) + explain_maxsim(spec, dim);
   const FdeOptions& muvera = *spec.muvera;
   const std::size_t encoded = encoding_dim(muvera, dim);
   const std::string text =
@@ -329,6 +370,7 @@ std::string explain(const Spec& spec, std::size_t dim) {
           "muvera  one vector of {} values for the many of a document: {} repetitions of {} buckets\n",
           encoded, muvera.reps, std::size_t{1} << muvera.bits);
   Spec of_encodings = spec;
+  of_encodings.pool.reset();
   of_encodings.muvera.reset();
   of_encodings.maxsim.reset();
   return explain_vectors(of_encodings, text, encoded) + explain_maxsim(spec, dim);

@@ -201,7 +201,7 @@ bool is_depth(std::string_view text) {
   return text.front() >= '0' && text.front() <= '9' && text.back() == 'x';
 }
 
-double Arguments::read_depth(const Token& value) const {
+double Arguments::read_multiple(const Token& value, std::string_view what, std::string_view of) const {
   constexpr double most = 1000;
   std::string_view text = value.text;
   if (text.back() == 'x') text.remove_suffix(1);
@@ -210,9 +210,10 @@ double Arguments::read_depth(const Token& value) const {
       std::from_chars(text.data(), text.data() + text.size(), depth, std::chars_format::fixed);
   const bool number =
       !text.empty() && text.front() >= '0' && text.front() <= '9' && stopped == text.data() + text.size();
-  if (!number) fail(value, fmt::format("the depth is a multiple of k such as 3x, got '{}'", value.text));
+  if (!number)
+    fail(value, fmt::format("the {} is a multiple of {} such as 3x, got '{}'", what, of, value.text));
   if (error != std::errc() || !(depth >= 1 && depth <= most)) {
-    fail(value, fmt::format("the depth must be 1x to {}x, got '{}'", most, value.text));
+    fail(value, fmt::format("the {} must be 1x to {}x, got '{}'", what, most, value.text));
   }
   return depth;
 }

@@ -107,8 +107,9 @@ class Arguments {
   [[nodiscard]] std::size_t read_count(const Token& value, std::string_view key, std::size_t least,
                                        std::size_t most) const;
 
-  /// A multiple of k, 1 to 1000: a number with or without an x behind it.
-  [[nodiscard]] double read_depth(const Token& value) const;
+  /// 1 to 1000: a number with or without an x behind it. `what` it is called, and is a multiple of.
+  [[nodiscard]] double read_multiple(const Token& value, std::string_view what, std::string_view of) const;
+  [[nodiscard]] double read_depth(const Token& value) const { return read_multiple(value, "depth", "k"); }
 
   [[noreturn]] void fail(const Token& token, const std::string& reason) const { tokens_.fail(token, reason); }
   [[nodiscard]] const Tokens& tokens() const { return tokens_; }

@@ -14,7 +14,8 @@ namespace vicinal {
 class Rotation {
  public:
   Rotation() = default;
-  Rotation(std::size_t dim, std::uint64_t seed);
+  /// One round mixes a block of coordinates each, which is enough on top of another rotation.
+  Rotation(std::size_t dim, std::uint64_t seed, std::size_t rounds = 2);
 
   [[nodiscard]] std::size_t dim() const { return dim_; }
   /// In place; vector.size() == dim().
@@ -24,6 +25,7 @@ class Rotation {
 
  private:
   std::size_t dim_ = 0;
+  std::size_t rounds_ = 0;
   std::size_t block_ = 0;     // the largest power of two <= dim
   float scale_ = 1.0F;        // 1 / sqrt(block)
   std::vector<float> signs_;  // rounds x dim of +-1

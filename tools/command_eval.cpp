@@ -34,10 +34,7 @@ struct EvalOptions {
 };
 
 // Where effort changes nothing, one point says it all.
-bool effort_matters(const Spec& spec) {
-  return spec.maxsim ? spec.muvera.has_value()
-                     : !std::holds_alternative<FlatOptions>(spec.index) || spec.rerank.has_value();
-}
+bool effort_matters(const Spec& spec) { return takes_effort(spec) || spec.rerank.has_value(); }
 
 TableLayout point_table(std::size_t k) {
   return TableLayout({{"effort", 6},
@@ -64,11 +61,10 @@ std::vector<EvaluationPoint> measure(const Index& index, const Workload& workloa
   if (sweep) efforts = sweep_efforts(options.k);
   if (sweep && !effort_matters(index.spec())) efforts = {0};
   if (options.recall) {
-    const bool flat =
-        index.spec().maxsim ? !index.spec().muvera : std::holds_alternative<FlatOptions>(index.spec().index);
-    if (!flat && !index.calibration())
+    const bool exact = !takes_effort(index.spec());
+    if (!exact && !index.calibration())
       throw InvalidArgument(options.index + " is not calibrated, so --recall cannot choose an effort");
-    efforts = {flat ? 0 : index.calibration()->effort_for(*options.recall, options.k)};
+    efforts = {exact ? 0 : index.calibration()->effort_for(*options.recall, options.k)};
   }
 
   std::optional<ThreadPool> pool;

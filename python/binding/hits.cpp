@@ -57,10 +57,16 @@ std::string explain(const Hits& hits) {
   text += fmt::format(
       "a query: {:.1f} distances on codes, {:.1f} on rerank rows, {:.1f} nodes expanded, {:.1f} KiB read\n",
       each(stats.distances), each(stats.reranked), each(stats.hops), each(stats.bytes) / 1024);
+  for (const StageTime& stage : stats.stages) {
+    text += fmt::format("{}{} {:.0f} µs", &stage == stats.stages.data() ? "time of a query: " : ", ",
+                        stage.name, 1e6 * stage.seconds / queries);
+  }
+  if (!stats.stages.empty()) text += "\n";
   std::size_t short_rows = 0;
   for (const std::uint32_t count : hits.neighbors.counts()) short_rows += count < hits.neighbors.k() ? 1 : 0;
   text += fmt::format("ended: {}", to_string(stats.stop));
   if (short_rows != 0) text += fmt::format("; {} with fewer than k results", short_rows);
+  if (!stats.advice.empty()) text += "\n" + stats.advice;
   return text;
 }
 
@@ -103,6 +109,16 @@ void bind_hits(nb::module_& module) {
           nb::sig("def stats(self) -> dict[str, int | str]"),
           "Work summed over the queries: distances, reranked, hops, bytes read, the strategy and "
           "why it ended.")
+      .def_prop_ro(
+          "stage_seconds",
+          [](const Hits& hits) {
+            nb::dict result;
+            for (const StageTime& stage : hits.stats.stages)
+              result[nb::str(stage.name.data(), stage.name.size())] = stage.seconds;
+            return result;
+          },
+          nb::sig("def stage_seconds(self) -> dict[str, float]"),
+          "How long each stage took for all queries, by the clock; empty for an index that works in one.")
       .def("explain", &explain, "How the search was answered and what it cost a query, in words.")
       .def(
           "__iter__", [](nb::handle self) { return nb::iter(nb::make_tuple(ids(self), distances(self))); },

@@ -40,6 +40,15 @@ class MergedHits:
                 total["stop"] = stats["stop"]
         return total
 
+    @property
+    def stage_seconds(self) -> dict[str, float]:
+        """How long each stage took for all queries, of all parts together."""
+        total: dict[str, float] = {}
+        for part in self._parts:
+            for stage, seconds in part.stage_seconds.items():
+                total[stage] = total.get(stage, 0.0) + seconds
+        return total
+
     def explain(self) -> str:
         """How the search was answered and what it cost a query, in words, for every part."""
         return "\n".join(part.explain() for part in self._parts) or "nothing to search"

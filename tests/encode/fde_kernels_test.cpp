@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -47,6 +48,33 @@ TEST_P(FdeKernelSet, SignsOfValues) {
     EXPECT_EQ(expected.back(), 0xA5);
     for (std::size_t j = 0; j < count; ++j)
       EXPECT_EQ((expected[j / 8] >> j % 8 & 1) != 0, values[j] > 0) << j;
+  }
+}
+
+TEST_P(FdeKernelSet, CornersOfCrossPolytopes) {
+  for (const std::size_t size : {1U, 2U, 4U, 8U, 16U, 64U}) {
+    for (const std::size_t groups : {1U, 3U, 8U, 16U, 21U}) {
+      Array<float> values(size * groups + fde_lanes);
+      RandomStream random(7, size * 100 + groups);
+      // Few different values, so that magnitudes are often equal, zeros of both signs among them.
+      for (float& v : values.span())
+        v = static_cast<float>(static_cast<int>(random.next_below(9)) - 4) * 0.25F;
+      for (std::size_t i = 0; i < values.size(); i += 3) values[i] = values[i] == 0 ? -0.0F : values[i];
+      std::vector<std::uint32_t> expected(groups + fde_lanes);
+      std::vector<std::uint32_t> got(groups + fde_lanes);
+      plain().corners(values.data(), groups, size, expected.data());
+      GetParam().corners(values.data(), groups, size, got.data());
+      for (std::size_t g = 0; g < groups; ++g) {
+        EXPECT_EQ(got[g], expected[g]) << size << " " << groups << " " << g;
+        const std::size_t place = expected[g] % size;
+        const float winner = values[place * groups + g];
+        EXPECT_EQ(expected[g] >= size, winner < 0);
+        for (std::size_t j = 0; j < size; ++j) {
+          const float magnitude = std::abs(values[j * groups + g]);
+          EXPECT_TRUE(j < place ? magnitude < std::abs(winner) : magnitude <= std::abs(winner));
+        }
+      }
+    }
   }
 }
 

@@ -67,13 +67,19 @@ std::vector<FdeOptions> many_options() {
   cosine.per_bucket = false;
   cosine.empty = FdeEmpty::nearest;
   all.push_back(cosine);
+  FdeOptions cross = options_of(30, 5, 6);  // 16 directions, of which one rotation of 20 has one set
+  cross.partition = FdePartition::cross_polytope;
+  all.push_back(cross);
+  FdeOptions planes = options_of(9, 2, 4);
+  planes.partition = FdePartition::planes;
+  all.push_back(planes);
   return all;
 }
 
 TEST(Fde, SizesOfEncodings) {
   const Documents documents = make_documents(4, 20, 1, 9, 1);
-  const std::size_t expected[] = {3 * 4 * 5,  1,   40 * 8 * 8, 5 * 8 * 8,
-                                  6 * 8 * 20, 100, 4 * 16 * 7, 4 * 8 * 6};
+  const std::size_t expected[] = {3 * 4 * 5, 1,          40 * 8 * 8, 5 * 8 * 8,   6 * 8 * 20,
+                                  100,       4 * 16 * 7, 4 * 8 * 6,  30 * 32 * 6, 9 * 4 * 4};
   const std::vector<FdeOptions> all = many_options();
   for (std::size_t i = 0; i < all.size(); ++i)
     EXPECT_EQ(FdeEncoder::train(all[i], documents.batch()).out_dim(), expected[i]) << i;
@@ -122,26 +128,84 @@ TEST(Fde, QueriesAddUp) {
 // a bucket, and 0 in the others; a document's bucket has length 1.
 TEST(Fde, OneTokenEachGivesTheirInnerProduct) {
   const Documents documents = make_documents(30, 24, 1, 1, 4);
-  FdeOptions options = options_of(16, 2, 1);
-  options.projection = FdeProjection::identity;
-  options.centre = false;
-  const FdeEncoder encoder = FdeEncoder::train(options, documents.batch());
-  const std::vector<float> queries = encode_all(encoder, documents.batch(), false);
-  const std::vector<float> encoded = encode_all(encoder, documents.batch(), true);
-  const std::size_t dim = encoder.out_dim();
-  for (std::size_t i = 0; i < documents.size(); ++i) {
-    for (std::size_t j = 0; j < documents.size(); ++j) {
-      const double product = dot(documents.batch().rows[i], documents.batch().rows[j]);
-      const double estimate = dot({queries.data() + i * dim, dim}, {encoded.data() + j * dim, dim});
-      const double shared = estimate / product;
-      EXPECT_NEAR(estimate, std::round(shared) * product, 1e-5) << i << " " << j;
-      EXPECT_GE(std::round(shared), 0);
-      EXPECT_LE(std::round(shared), 16);
-      if (i == j) {
-        EXPECT_EQ(std::round(shared), 16);
+  for (const auto& [partition, bits] :
+       {std::pair(FdePartition::planes, 2U), std::pair(FdePartition::planes, 4U),
+        std::pair(FdePartition::cross_polytope, 2U), std::pair(FdePartition::cross_polytope, 1U)}) {
+    FdeOptions options = options_of(16, bits, 1);
+    options.projection = FdeProjection::identity;
+    options.partition = partition;
+    options.centre = false;
+    const FdeEncoder encoder = FdeEncoder::train(options, documents.batch());
+    const std::vector<float> queries = encode_all(encoder, documents.batch(), false);
+    const std::vector<float> encoded = encode_all(encoder, documents.batch(), true);
+    const std::size_t dim = encoder.out_dim();
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+      for (std::size_t j = 0; j < documents.size(); ++j) {
+        const double product = dot(documents.batch().rows[i], documents.batch().rows[j]);
+        const double estimate = dot({queries.data() + i * dim, dim}, {encoded.data() + j * dim, dim});
+        const double shared = estimate / product;
+        EXPECT_NEAR(estimate, std::round(shared) * product, 1e-5) << i << " " << j;
+        EXPECT_GE(std::round(shared), 0);
+        EXPECT_LE(std::round(shared), 16);
+        if (i == j) {
+          EXPECT_EQ(std::round(shared), 16);
+        }
       }
     }
   }
+}
+
+// Tokens as far apart as can be share no corner of a cross-polytope, near ones most.
+TEST(Fde, NearTokensShareCorners) {
+  const Documents documents = make_documents(40, 32, 1, 1, 14);
+  FdeOptions options = options_of(200, 4, 1);
+  options.projection = FdeProjection::identity;
+  options.partition = FdePartition::cross_polytope;
+  options.centre = false;
+  const FdeEncoder encoder = FdeEncoder::train(options, documents.batch());
+  const auto shared = [&](const std::vector<float>& a, const std::vector<float>& b) {
+    std::vector<float> query(encoder.out_dim());
+    std::vector<float> document(encoder.out_dim());
+    encoder.encode_query({a.data(), 1, 32}, query);
+    encoder.encode_document({b.data(), 1, 32}, document);
+    return dot(query, document) / dot(a, b);
+  };
+  double near = 0;
+  for (std::size_t i = 0; i < documents.size(); ++i) {
+    const std::span<const float> row = documents.batch().rows[i];
+    const std::vector<float> token(row.begin(), row.end());
+    std::vector<float> opposite = token;
+    std::vector<float> moved = token;
+    for (float& value : opposite) value = -value;
+    for (std::size_t j = 0; j < 32; ++j)
+      moved[j] += 0.02F * documents.values[(i + 1) % documents.size() * 32 + j];
+    EXPECT_NEAR(shared(token, token), 200, 1e-3);
+    EXPECT_NEAR(shared(token, opposite), 0, 1e-3);
+    near += shared(token, moved) / 40;
+  }
+  EXPECT_GT(near, 180);
+  EXPECT_LT(near, 200);
+}
+
+TEST(Fde, ThePartitionThatIsMeantByNone) {
+  FdeOptions options;
+  EXPECT_EQ(options.partition_for(128), FdePartition::cross_polytope);
+  EXPECT_EQ(options.partition_for(3), FdePartition::planes) << "8 buckets are 4 directions";
+  options.bits = 5;
+  EXPECT_EQ(options.partition_for(128), FdePartition::planes);
+  options.bits = 0;
+  EXPECT_EQ(options.partition_for(128), FdePartition::planes);
+  options.bits = 4;
+  options.empty = FdeEmpty::nearest;
+  EXPECT_EQ(options.partition_for(128), FdePartition::planes);
+  EXPECT_EQ(FdeOptions::paper(20, 4, 8).partition_for(128), FdePartition::planes);
+  const Documents documents = make_documents(3, 20, 2, 4, 15);
+  FdeOptions said = options_of(4, 3, 4);
+  const std::uint64_t unsaid = FdeEncoder::train(said, documents.batch()).fingerprint();
+  said.partition = FdePartition::cross_polytope;
+  EXPECT_EQ(FdeEncoder::train(said, documents.batch()).fingerprint(), unsaid);
+  said.partition = FdePartition::planes;
+  EXPECT_NE(FdeEncoder::train(said, documents.batch()).fingerprint(), unsaid);
 }
 
 // Sketches and dense projections estimate those inner products without bias: the mean over seeds is near.
@@ -251,6 +315,9 @@ TEST(Fde, FindsWhatMaxSimFinds) {
   };
   const double few = recall_of(options_of(2, 3, 4));
   const double many = recall_of(options_of(60, 3, 8));
+  FdeOptions planes = options_of(60, 3, 8);
+  planes.partition = FdePartition::planes;
+  EXPECT_GT(recall_of(planes), 0.9);
   EXPECT_GT(many, 0.9);
   EXPECT_GT(many, few + 0.1);
 }
@@ -267,7 +334,9 @@ TEST(Fde, SavedAndLoaded) {
     FdeOptions other = options;
     other.reps += 1;
     EXPECT_THROW(FdeEncoder::load(Container::open(path, OpenMode::load), "muvera", other, 20), CorruptFile);
-    EXPECT_EQ(loaded.options(), options);
+    FdeOptions said = options;
+    said.partition = options.partition_for(20);
+    EXPECT_EQ(loaded.options(), said);
     EXPECT_EQ(loaded.fingerprint(), encoder.fingerprint());
     EXPECT_TRUE(
         same_bits(encode_all(loaded, documents.batch(), true), encode_all(encoder, documents.batch(), true)));
@@ -303,7 +372,14 @@ TEST(Fde, BadOptionsAreRefused) {
   const VectorBatch batch = documents.batch();
   EXPECT_EQ(refusal(options_of(0, 3, 8), batch), "an encoding has 0 repetitions, expected 1 to 65536");
   EXPECT_EQ(refusal(options_of(1, 17, 8), batch),
-            "an encoding has 17 planes a repetition, expected at most 16");
+            "an encoding has 2^17 buckets a repetition, expected at most 2^16");
+  FdeOptions cross = options_of(1, 6, 8);
+  cross.partition = FdePartition::cross_polytope;
+  EXPECT_EQ(refusal(cross, batch),
+            "64 buckets of a cross-polytope need tokens of dimension 32, they have 20");
+  cross.bits = 5;
+  cross.empty = FdeEmpty::nearest;
+  EXPECT_EQ(refusal(cross, batch), "a cross-polytope's empty buckets are zero, expected no other");
   EXPECT_EQ(refusal(options_of(1, 3, 0), batch),
             "a bucket of an encoding has 0 values, expected 1 to the tokens' 20");
   EXPECT_EQ(refusal(options_of(1, 3, 21), batch),

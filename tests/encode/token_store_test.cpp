@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
@@ -138,6 +139,44 @@ TEST_P(TokenStoreOf, SavedAndLoaded) {
 INSTANTIATE_TEST_SUITE_P(Codecs, TokenStoreOf, testing::ValuesIn(kinds),
                          [](const auto& kind) { return std::string(to_string(kind.param)); });
 
+// A weight of 2 is the vector given twice; of inner products, one twice as long.
+TEST_P(TokenStoreOf, WeightsCountDistancesSoManyTimes) {
+  const Documents documents = make_documents(30, 20, 0, 12, 8);
+  const Documents query = make_documents(1, 20, 5, 5, 8, 1);
+  const MatrixView<const float> rows = query.batch().rows;
+  for (const Metric metric : {Metric::ip, Metric::cosine}) {
+    const TokenStore store = TokenStore::build(codec_of(GetParam()), metric, documents.batch());
+    const std::vector<float> weights{1, 2, 0.5F, 3, 1};
+    MaxSimQuery weighted;
+    store.prepare_query(rows, weighted, weights);
+    std::vector<float> found(store.size());
+    store.score_range(weighted, 0, store.size(), found.data());
+    std::vector<double> sums(store.size());
+    MaxSimQuery one;
+    for (std::size_t q = 0; q < 5; ++q) {
+      store.prepare_query(rows.rows_from(q, 1), one);
+      std::vector<float> alone(store.size());
+      store.score_range(one, 0, store.size(), alone.data());
+      for (std::size_t d = 0; d < store.size(); ++d)
+        sums[d] += static_cast<double>(weights[q]) * static_cast<double>(alone[d]);
+    }
+    for (std::size_t d = 0; d < store.size(); ++d) {
+      if (store.tokens(d) == 0) {
+        EXPECT_EQ(found[d], no_distance);
+      } else {
+        EXPECT_NEAR(found[d], sums[d], 1e-4) << d;
+      }
+    }
+    // Weights are of one query: the next has none.
+    store.prepare_query(rows, weighted);
+    std::vector<float> again(store.size());
+    store.score_range(weighted, 0, store.size(), again.data());
+    store.prepare_query(rows, one, std::vector<float>(5, 1.0F));
+    store.score_range(one, 0, store.size(), found.data());
+    EXPECT_EQ(std::memcmp(again.data(), found.data(), again.size() * sizeof(float)), 0);
+  }
+}
+
 TEST(TokenStore, CosineIsOfDirections) {
   const Documents documents = make_documents(10, 16, 1, 8, 6);
   Documents longer = documents;
@@ -201,6 +240,15 @@ TEST(TokenStore, BadInputIsRefused) {
               store.prepare_query({documents.values.data(), 2, 8}, prepared);
             }),
             "a query has vectors of dimension 8, the documents 16");
+  const MatrixView<const float> two{documents.values.data(), 2, 16};
+  const std::vector<float> three{1, 1, 1};
+  EXPECT_EQ(refusal([&] { store.prepare_query(two, prepared, three); }),
+            "a query of 2 vectors has 3 weights");
+  for (const float wrong : {0.0F, -1.0F, std::numeric_limits<float>::infinity()}) {
+    const std::vector<float> weights{1, wrong};
+    EXPECT_THAT(refusal([&] { store.prepare_query(two, prepared, weights); }),
+                testing::HasSubstr("the weight of query vector 1 is"));
+  }
 }
 
 }  // namespace

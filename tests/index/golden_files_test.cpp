@@ -24,7 +24,7 @@ struct Golden {
   const char* spec;
   Metric metric;
   bool own_ids;
-  // Where the format has better codes by now, or its searches find more with as much effort, which calibration tells: a hash of what the
+  // Where the format has better codes or says more by now, or its searches find more with as much effort, which calibration tells: a hash of what the
   // file's own codes answered. Such a file is read as ever.
   std::uint64_t answers_then = 0;
 };
@@ -93,12 +93,25 @@ constexpr Golden files[] = {
     {"1-i4-rerank-i8", "i4 | hnsw(m=4, efc=20) | rerank(i8, 3x)", Metric::cosine, true},
     {"1-maxsim-i8", "maxsim(i8)", Metric::ip, true},
     {"1-maxsim-b1", "maxsim(b1)", Metric::cosine, false},
-    {"1-muvera-i8-hnsw-i4", "muvera(reps=5, bits=2, dim=3) | i8 | hnsw(m=4, efc=20) | maxsim(i4, 3x)",
+    {"1-scan-i4-i8", "scan(i4, carve=0.6) | maxsim(i8, 3x)", Metric::ip, true},
+    {"1-pool-scan-b1-f16", "pool(kmeans, 2x, protect=1) | scan(b1) | maxsim(f16, 4x)", Metric::cosine, false},
+    {"1-muvera-i8-hnsw-i4",
+     "muvera(reps=5, bits=2, dim=3, partition=planes) | i8 | hnsw(m=4, efc=20) | maxsim(i4, 3x)", Metric::ip,
+     false, 0x356B7E5CC5940E2C},
+    {"2-muvera-i8-hnsw-i4", "muvera(reps=25, bits=2, dim=3) | i8 | hnsw(m=4, efc=20) | maxsim(i4, 3x)",
      Metric::ip, false},
     {"1-muvera-paper-f16", "muvera(paper, reps=2, bits=3, dim=4) | f32 | flat | maxsim(f16, 2x)",
+     Metric::cosine, true, 0x886E2C2FF8A11715},
+    {"2-muvera-paper-f16", "muvera(paper, reps=2, bits=3, dim=4) | f32 | flat | maxsim(f16, 2x)",
      Metric::cosine, true},
     {"1-muvera-final-f32",
-     "muvera(reps=7, bits=4, projection=identity, final=50) | pca(20) | i4 | flat | rerank(f16, 2x) | "
+     "muvera(reps=7, bits=4, projection=identity, partition=planes, final=50) | pca(20) | i4 | flat | "
+     "rerank(f16, 2x) | "
+     "maxsim(f32, 2x)",
+     Metric::ip, false, 0xAC8D4B4E71DC2D6B},
+    {"2-muvera-final-f32",
+     "muvera(reps=7, bits=4, projection=identity, partition=planes, final=50) | pca(20) | i4 | flat | "
+     "rerank(f16, 2x) | "
      "maxsim(f32, 2x)",
      Metric::ip, false},
 };

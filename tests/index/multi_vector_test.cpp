@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <tuple>
 #include <vector>
@@ -21,6 +22,7 @@ namespace {
 
 using testing::HasSubstr;
 
+constexpr const char* scan_spec = "scan(i4, carve=0.7) | maxsim(f32, 3x)";
 constexpr const char* muvera_spec =
     "muvera(reps=20, bits=3, dim=8) | i8 | hnsw(m=12, efc=80) | maxsim(f32, 10x)";
 
@@ -114,13 +116,146 @@ TEST(MultiVector, MuveraFindsNearlyAllAndScoresExactly) {
   EXPECT_TRUE(same(index.search(sample().queries.batch(), 10, all), truth));
 }
 
+TEST(MultiVector, ACoarseScanFindsNearlyAllAndScoresExactly) {
+  for (const Metric metric : {Metric::ip, Metric::cosine}) {
+    const Neighbors truth = build("maxsim(f32)", {}, metric).search(sample().queries.batch(), 10);
+    std::uint64_t pairs[2] = {};
+    for (const bool carved : {false, true}) {
+      const Index index =
+          build(carved ? scan_spec : "scan(i4, carve=off) | maxsim(f32, 3x)", uncalibrated(), metric);
+      SearchStats stats;
+      SearchControl control;
+      control.stats = &stats;
+      const Neighbors found = index.search(sample().queries.batch(), 10, {}, control);
+      EXPECT_GT(recall(found.ids(), truth.ids(), 10), carved ? 0.9 : 0.98);
+      EXPECT_EQ(stats.reranked, 25U * 30);
+      EXPECT_EQ(stats.queries, 25U);
+      EXPECT_EQ(stats.strategy, "maxsim(f32, 30) > scan(i4)");
+      pairs[carved ? 1 : 0] = stats.distances;
+      IndexSearchOptions all;
+      all.effort = 500;
+      EXPECT_TRUE(same(index.search(sample().queries.batch(), 10, all), truth));
+      // Candidates as many as results are the coarse scan's own order, of which the first are scored again.
+      all.effort = 10;
+      EXPECT_GT(recall(index.search(sample().queries.batch(), 10, all).ids(), truth.ids(), 10), 0.6);
+    }
+    EXPECT_EQ(pairs[0], sample().queries.offsets.back() * sample().documents.offsets.back());
+    EXPECT_LT(pairs[1], pairs[0] * 3 / 4) << "vectors of these queries are near to each other";
+  }
+}
+
+// What is not of length 1 is carved by directions where only those count.
+TEST(MultiVector, LengthsDoNotMatterToACoarseScanByCosine) {
+  Documents longer = sample().queries;
+  for (std::size_t row = 0; row < longer.offsets.back(); ++row) {
+    for (std::size_t j = 0; j < longer.dim; ++j)
+      longer.values[row * longer.dim + j] *= static_cast<float>(1U << row % 5);
+  }
+  const Index index = build("scan(f32) | maxsim(f32, 1x)", uncalibrated(), Metric::cosine);
+  const Neighbors found = index.search(longer.batch(), 10);
+  const Neighbors truth = index.search(sample().queries.batch(), 10);
+  EXPECT_GT(recall(found.ids(), truth.ids(), 10), 0.999);
+  // Opposite vectors add up to nothing.
+  Documents opposite = sample().queries;
+  std::transform(opposite.values.begin(), opposite.values.begin() + 32, opposite.values.begin() + 32,
+                 std::negate<>());
+  const std::vector<std::uint64_t> two{0, 2};
+  EXPECT_EQ(index.search({opposite.batch().rows.rows_from(0, 2), two}, 10).counts()[0], 10U);
+}
+
+TEST(MultiVector, PoolingIsDoneAtTheBuild) {
+  PoolingOptions half;
+  half.factor = 2;
+  const PooledTokens pooled = pool_tokens(sample().documents.batch(), half);
+  const VectorBatch by_hand({pooled.rows.data(), pooled.offsets.back(), 32}, pooled.offsets);
+  for (const char* spec : {"maxsim(f32)", scan_spec, muvera_spec}) {
+    const Index index = build(("pool(2x) | " + std::string(spec)).c_str(), uncalibrated());
+    const Index expected = Index::build(by_hand, spec, Metric::ip, uncalibrated());
+    EXPECT_TRUE(
+        same(index.search(sample().queries.batch(), 10), expected.search(sample().queries.batch(), 10)));
+  }
+  const Index whole = build("maxsim(i8)");
+  const Index pool = build("pool(2x) | maxsim(i8)");
+  EXPECT_LT(pool.memory_bytes(), whole.memory_bytes() * 6 / 10);
+}
+
+TEST(MultiVector, StagesAreTimed) {
+  const auto stages = [](const char* spec) {
+    SearchStats stats;
+    SearchControl control;
+    control.stats = &stats;
+    std::ignore = build(spec, uncalibrated()).search(sample().queries.batch(), 10, {}, control);
+    std::vector<std::string> names;
+    for (const StageTime& stage : stats.stages) {
+      names.emplace_back(stage.name);
+      EXPECT_GT(stage.seconds, 0);
+    }
+    return names;
+  };
+  EXPECT_THAT(stages("maxsim(i8)"), testing::ElementsAre("maxsim"));
+  EXPECT_THAT(stages(scan_spec), testing::ElementsAre("scan", "maxsim"));
+  EXPECT_THAT(stages(muvera_spec), testing::ElementsAre("encode", "candidates", "maxsim"));
+}
+
+TEST(MultiVector, AScanIsAdvisedWhereItTakesLessWork) {
+  const Index index = build(muvera_spec, uncalibrated());
+  const auto advice = [&](std::size_t candidates) {
+    SearchStats stats;
+    SearchControl control;
+    control.stats = &stats;
+    IndexSearchOptions options;
+    options.effort = candidates;
+    std::ignore = index.search(sample().queries.batch(), 10, options, control);
+    return stats.advice;
+  };
+  EXPECT_THAT(advice(400), HasSubstr("of the work: scan(i4) | maxsim(f32)"));
+  EXPECT_EQ(build(scan_spec, uncalibrated()).search(sample().queries.batch(), 10).size(), 25U);
+}
+
+TEST(MultiVector, EncodingsMadeElsewhere) {
+  const Index index = build(muvera_spec, uncalibrated());
+  FdeOptions options;
+  options.reps = 20;
+  options.seed = IndexOptions().seed;
+  const FdeEncoder same_encoder = FdeEncoder::train(options, sample().documents.batch());
+  Array<float> values(sample().queries.size() * same_encoder.out_dim());
+  const MatrixView<float> encodings(values.data(), sample().queries.size(), same_encoder.out_dim());
+  same_encoder.encode_queries(sample().queries.batch(), encodings);
+  IndexSearchOptions search;
+  search.encodings = encodings;
+  search.fingerprint = same_encoder.fingerprint();
+  const VectorBatch queries = sample().queries.batch();
+  EXPECT_TRUE(same(index.search(queries, 10, search), index.search(queries, 10)));
+  // They are what candidates come from: none but zeros finds others.
+  std::fill_n(values.data(), values.size(), 0.0F);
+  EXPECT_FALSE(same(index.search(queries, 10, search), index.search(queries, 10)));
+  values[3] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(refusal([&] { std::ignore = index.search(queries, 10, search); }),
+              HasSubstr("encodings row 0 column 3 is nan"));
+  values[3] = 0;
+  options.seed += 1;
+  search.fingerprint = FdeEncoder::train(options, sample().documents.batch()).fingerprint();
+  EXPECT_THAT(refusal([&] { std::ignore = index.search(queries, 10, search); }),
+              HasSubstr("expected the same encoder"));
+  search.fingerprint = same_encoder.fingerprint();
+  search.encodings = MatrixView<const float>(encodings).rows_from(0, 24);
+  EXPECT_EQ(refusal([&] { std::ignore = index.search(queries, 10, search); }),
+            "24 encodings of 25 queries, expected as many");
+  search.encodings = encodings;
+  EXPECT_THAT(refusal([&] { std::ignore = build("maxsim(i8)").search(queries, 10, search); }),
+              HasSubstr("this index has none to compare them with"));
+  const Index vectors = Index::build(sample().documents.batch().rows, "f32 | flat", Metric::ip);
+  EXPECT_THAT(refusal([&] { std::ignore = vectors.search(queries.rows, 10, search); }),
+              HasSubstr("the index is of single vectors"));
+}
+
 TEST(MultiVector, EveryThreadCountGivesTheSame) {
   ThreadPool pool(3);
   BuildControl threads;
   threads.executor = pool;
   SearchControl search;
   search.executor = pool;
-  for (const char* spec : {muvera_spec, "maxsim(i4)"}) {
+  for (const char* spec : {muvera_spec, scan_spec, "pool(kmeans, 2x) | maxsim(i4)"}) {
     const Index one = build(spec);
     const Index three = Index::build(sample().documents.batch(), spec, Metric::ip, {}, threads);
     EXPECT_TRUE(
@@ -137,10 +272,11 @@ TEST(MultiVector, SavedAndOpened) {
   const std::filesystem::path path = std::filesystem::temp_directory_path() / "vicinal_multi_vector_test.vcn";
   std::vector<Id> ids;
   for (std::size_t i = 0; i < 500; ++i) ids.push_back(static_cast<Id>(i * 7 % 500 + 1000));
-  for (const char* spec : {muvera_spec, "maxsim(b1)",
-                           "muvera(reps=10, bits=2, projection=identity, final=300) | pca(64) | i4 | "
-                           "flat | rerank(f16, 2x) | maxsim(i8, 5x)",
-                           "muvera(paper) | f16 | hnsw(m=8, efc=40) | maxsim(e4m3)"}) {
+  for (const char* spec :
+       {muvera_spec, "maxsim(b1)", "scan(i4) | maxsim(i8)", "pool(3x) | scan(b2, carve=off) | maxsim(bf16)",
+        "muvera(reps=10, bits=2, projection=identity, final=300) | pca(64) | i4 | "
+        "flat | rerank(f16, 2x) | maxsim(i8, 5x)",
+        "muvera(paper) | f16 | hnsw(m=8, efc=40) | maxsim(e4m3)"}) {
     for (const Metric metric : {Metric::ip, Metric::cosine}) {
       IndexOptions options;
       options.ids = ids;
@@ -173,7 +309,7 @@ TEST(MultiVector, OwnIdsInAnyOrder) {
 }
 
 TEST(MultiVector, FiltersActOnDocuments) {
-  for (const char* spec : {muvera_spec, "maxsim(i8)"}) {
+  for (const char* spec : {muvera_spec, scan_spec, "maxsim(i8)"}) {
     const Index index = build(spec, uncalibrated());
     for (const std::size_t every : {2U, 50U, 400U}) {
       SearchControl control;
@@ -194,7 +330,8 @@ TEST(MultiVector, DocumentsWithoutVectorsAreNeverFound) {
   std::size_t without = 0;
   for (std::size_t d = 0; d < 30; ++d) without += documents.offsets[d] == documents.offsets[d + 1] ? 1 : 0;
   ASSERT_GT(without, 3U);
-  for (const char* spec : {"maxsim(f32)", "muvera(reps=4, bits=1, dim=4) | f32 | flat | maxsim(f32)"}) {
+  for (const char* spec : {"maxsim(f32)", "pool(2x) | scan | maxsim(f32)",
+                           "muvera(reps=4, bits=1, dim=4) | f32 | flat | maxsim(f32)"}) {
     const Index index = Index::build(documents.batch(), spec, Metric::ip, uncalibrated());
     EXPECT_EQ(index.size(), 30U);
     const Documents query = make_documents(1, 16, 3, 3, 22, 1);
@@ -318,7 +455,8 @@ TEST(MultiVector, OneTokenAndVeryManyTokens) {
   documents.values.insert(documents.values.end(), longer.values.begin(), longer.values.end());
   documents.offsets.push_back(documents.offsets.back() + 100'000);
   const Documents query = make_documents(1, 8, 4, 4, 23, 1);
-  for (const char* spec : {"maxsim(f32)", "muvera(reps=4, bits=2, dim=4) | f32 | flat | maxsim(f32)"}) {
+  for (const char* spec :
+       {"maxsim(f32)", "scan | maxsim(f32)", "muvera(reps=4, bits=2, dim=4) | f32 | flat | maxsim(f32)"}) {
     const Index index = Index::build(documents.batch(), spec, Metric::ip, uncalibrated());
     const Neighbors found = index.search(query.batch(), 4);
     EXPECT_EQ(found.counts()[0], 4U);

@@ -140,6 +140,10 @@ std::vector<RetrieverCase> own_retriever_cases() {
   for (const bool own_ids : {false, true}) {
     cases.push_back(index_case(own_ids ? "maxsim_with_ids" : "maxsim", "maxsim(f32)", own_ids));
     cases.back().metrics = {Metric::ip, Metric::cosine};
+    cases.push_back(index_case(own_ids ? "scan_with_ids" : "scan",
+                               own_ids ? "scan(b2, carve=off) | maxsim(f32, 20x)" : "scan | maxsim(f16)",
+                               own_ids));
+    cases.back().metrics = {Metric::ip, Metric::cosine};
     cases.push_back(index_case(
         own_ids ? "muvera_with_ids" : "muvera",
         own_ids ? "muvera(reps=30, bits=1, projection=identity) | i8 | hnsw(m=12, efc=80) | maxsim(f16, 20x)"

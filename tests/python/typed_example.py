@@ -24,7 +24,8 @@ def nearest(folder: Path) -> float:
     distances: npt.NDArray[np.float32] = hits.distances
     counts: int | npt.NDArray[np.uint32] = hits.counts
     first, second = hits
-    text: str = hits.explain() + str(hits.stats["strategy"]) + vicinal.explain(index.spec, index.dim) + index.metric
+    seconds: dict[str, float] = hits.stage_seconds
+    text: str = str(seconds) + hits.explain() + str(hits.stats["strategy"]) + vicinal.explain(index.spec, index.dim) + index.metric
     path = folder / "index.vcn"
     index.save(path)
     index.save(str(path))

@@ -1,0 +1,126 @@
+#include "vicinal/index/multi_vector_scan.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <vector>
+
+#include "vicinal/encode/query_carving.hpp"
+#include "vicinal/index/ranking.hpp"
+
+namespace vicinal {
+namespace {
+
+constexpr std::size_t documents_at_once = 64;  // between two looks at the clock
+
+// A query as it is compared: all its vectors, or fewer that stand for as much.
+class ScannedQuery {
+ public:
+  void prepare(const TokenStore& documents, MatrixView<const float> vectors, double carve,
+               MaxSimQuery& query) {
+    if (carve == 0) return documents.prepare_query(vectors, query);
+    const std::size_t dim = vectors.cols();
+    rows_.resize(vectors.rows() * dim);
+    const MatrixView<float> rows(rows_.data(), vectors.rows(), dim);
+    const auto tau = static_cast<float>(carve);
+    if (documents.metric() != Metric::cosine)
+      return documents.prepare_query(rows.rows_from(0, carve_query(vectors, tau, rows)), query);
+    units_.resize(rows_.size());
+    const MatrixView<float> units(units_.data(), vectors.rows(), dim);
+    for (std::size_t i = 0; i < vectors.rows(); ++i) normalise(vectors[i], units[i]);
+    const std::size_t kept = keep_weighted(rows.rows_from(0, carve_query(units, tau, rows)));
+    // Vectors that add up to nothing.
+    if (kept == 0) return documents.prepare_query(vectors, query);
+    documents.prepare_query(rows.rows_from(0, kept), query, weights_);
+  }
+
+ private:
+  // The length of a sum of unit vectors is what its cosine counts. Moves rows that have one to the front.
+  std::size_t keep_weighted(MatrixView<float> rows) {
+    weights_.clear();
+    for (std::size_t i = 0; i < rows.rows(); ++i) {
+      double squares = 0;
+      for (const float value : rows[i]) squares += static_cast<double>(value) * static_cast<double>(value);
+      if (!(squares > 0)) continue;
+      std::ranges::copy(rows[i], rows.row_data(weights_.size()));
+      weights_.push_back(static_cast<float>(std::sqrt(squares)));
+    }
+    return weights_.size();
+  }
+
+  std::vector<float> units_, rows_, weights_;
+};
+
+}  // namespace
+
+// Few queries are each scanned in slices, so that every thread has one.
+void scan_documents(const TokenStore& documents, double carve, const VectorBatch& queries, NeighborsView out,
+                    const SearchControl& control) {
+  const std::size_t size = documents.size();
+  const std::size_t threads = control.executor.concurrency();
+  const std::size_t slices =
+      queries.size() == 0 || queries.size() >= threads ? 1 : (threads + queries.size() - 1) / queries.size();
+  const std::size_t slice_size = (size + slices - 1) / slices;
+  std::vector<std::vector<Ranked>> found(queries.size() * slices);
+  std::mutex mutex;
+  SearchStats work;
+  control.executor.for_each(queries.size() * slices, [&](std::size_t task, std::size_t) {
+    const std::size_t q = task / slices;
+    const std::size_t begin = std::min(size, task % slices * slice_size);
+    const std::size_t end = std::min(size, begin + slice_size);
+    MaxSimQuery query;
+    ScannedQuery().prepare(documents, queries.item(q), carve, query);
+    TopK top;
+    top.reset(out.k());
+    SearchStats own;
+    std::vector<std::uint32_t> passing;
+    float distances[documents_at_once];
+    // Each slice has its part of the budget.
+    const std::uint64_t budget = control.max_distances / slices;
+    for (std::size_t first = begin; first < end; first += documents_at_once) {
+      if (control.must_stop()) {
+        own.stop = control.stop_reason();
+        break;
+      }
+      const std::size_t count = std::min(documents_at_once, end - first);
+      passing.clear();
+      std::uint64_t tokens = 0;
+      for (std::size_t d = first; d < first + count; ++d) {
+        if (!control.filter.passes_all() && !control.filter(static_cast<Id>(d))) continue;
+        if (own.distances + (tokens + documents.tokens(d)) * query.vectors() > budget) {
+          own.stop = StopReason::budget;
+          break;
+        }
+        tokens += documents.tokens(d);
+        passing.push_back(static_cast<std::uint32_t>(d));
+      }
+      if (passing.size() == count) {
+        documents.score_range(query, first, count, distances);
+      } else {
+        documents.score(query, passing, distances);
+      }
+      for (std::size_t i = 0; i < passing.size(); ++i) {
+        if (distances[i] < no_distance && distances[i] <= top.worst())
+          top.add(distances[i], static_cast<Id>(passing[i]));
+      }
+      own.distances += tokens * query.vectors();
+      own.bytes += tokens * documents.codes().bytes_per_vector();
+      if (own.stop != StopReason::complete) break;
+    }
+    const std::span<Ranked> nearest = top.found();
+    found[task].assign(nearest.begin(), nearest.end());
+    const std::lock_guard lock(mutex);
+    work.add_work(own);
+  });
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    std::vector<Ranked>& all = found[q * slices];
+    for (std::size_t s = 1; s < slices; ++s)
+      all.insert(all.end(), found[q * slices + s].begin(), found[q * slices + s].end());
+    write_ranked(all, out, q);
+  }
+  if (control.stats == nullptr) return;
+  work.queries = queries.size();
+  control.stats->add_work(work);
+}
+
+}  // namespace vicinal
