@@ -113,6 +113,8 @@ def test_bm25_by_hand() -> None:
     assert bm25.scores("apples apples nothing") == pytest.approx([2 * apples * worth(1, 4), 0, 0])
     # Of equals the first.
     assert bm25.search(["old", "nothing", "pears"], 2).tolist() == [[2, 0], [0, 1], [1, 2]]
+    many = lexical.BM25(["likes one", "likes two"] * 100).search(["likes one"], 200)
+    assert many.tolist() == [[*range(0, 200, 2), *range(1, 200, 2)]]
 
 
 def test_sets_are_read(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -93,12 +93,11 @@ def encoded(given: Set, recipe: str, dim: int, seeds: int, threads: int) -> list
     return [alone, *again.values()]
 
 
-def methods(given: Set, seeds: int, threads: int, encodings: Sequence[tuple[str, int]] = ENCODINGS) -> list[Row]:
-    rows = [lexical(given)]
+def methods(given: Set, seeds: int, threads: int, encodings: Sequence[tuple[str, int]] = ENCODINGS) -> Iterator[Row]:
+    yield lexical(given)
     if given.vectors is not None:
-        rows.append(single(given, threads))
+        yield single(given, threads)
     if given.tokens is not None:
-        rows.append(many(given, threads))
+        yield many(given, threads)
         for recipe, dim in encodings:
-            rows += encoded(given, recipe, dim, seeds, threads)
-    return rows
+            yield from encoded(given, recipe, dim, seeds, threads)
