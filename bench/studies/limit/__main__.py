@@ -13,7 +13,7 @@ from muvera.sets import dump
 from . import figure, free, measure, tables
 from .sets import LOADERS, facts, write_texts
 
-DIMS = (2, 3, 4, 5, 6, 8)
+DIMS = (2, 3, 4, 5, 6)
 # Vectors a text, and the temperature that the optimiser ends with: the paper's, and a lower one that looks at the nearest wrong documents.
 KINDS = (("one vector", 1, free.TEMPERATURE), ("one vector, cooled", 1, 0.02), ("two of half the values, cooled", 2, 0.02))
 # Sets of more documents have one seed: they take minutes a seed, and tell recipes apart by far more than seeds do.

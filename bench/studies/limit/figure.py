@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STYLES = {
     WORDS: ("#4D4D4D", "-", "o"), MANY: ("#0072B2", "-", "s"), SINGLE: ("#D55E00", "-", "D"),
     "vicinal, 1,280": ("#56B4E9", ":", "v"), "vicinal, 2,560": ("#56B4E9", "--", "v"), "vicinal, 10,240": ("#56B4E9", "-", "v"),
-    "paper, 2,560": ("#E69F00", "--", "^"), "paper, 10,240": ("#E69F00", "-", "^"),
+    "MUVERA's paper, 2,560": ("#E69F00", "--", "^"), "MUVERA's paper, 10,240": ("#E69F00", "-", "^"),
 }
 SEARCH_STYLES = (("#D55E00", "-", "D"), ("#E69F00", "-", "o"), ("#0072B2", "-", "s"))
 
@@ -48,7 +48,7 @@ def _critical(axes: Axes, searches: Sequence[Search]) -> None:
         axes.plot(dims, [fitted(dim) for dim in dims], color="#4D4D4D", linestyle="--", linewidth=2, label="the paper's fit")
         axes.axvspan(3.5, max(dims) + 0.5, color="#56B4E9", alpha=0.12, linewidth=0, label="any number is possible")
     axes.set_ylim(0, None)
-    dress(axes, None, "", "")
+    dress(axes, None, "values a text", "documents")
 
 
 def _save(figure: Figure, axes: Axes, path: Path, title: str, columns: int) -> None:
@@ -86,8 +86,6 @@ def write(folder: Path, sets: Sequence[dict[str, Any]], rows: Sequence[Row], sea
         if searches:
             figure, axes = pyplot.subplots(figsize=(7.2, 5.2), layout="constrained")
             _critical(axes, searches)
-            axes.set_xlabel("values a text", color=SOFT)
-            axes.set_ylabel("documents", color=SOFT)
             _save(figure, axes, folder / "critical.svg", "Most documents told apart two by two", 2)
             names.append("critical.svg")
     return names

@@ -136,8 +136,8 @@ class Search:
 
 
 def largest(name: str, dim: int, vectors: int, coldest: float, start: int, starts: int, steps: int) -> Search:
-    """From `start` in steps that double until one fails, down in the same way if `start` does, then by halves between. The numbers rely on one another:
-    what can be done for n can be done for fewer."""
+    """From `start` in steps that double until one fails, down in the same way if `start` does, then by halves between: what can be done for n
+    can be done for fewer."""
     search = Search(name, dim, vectors, coldest)
 
     def tries(count: int) -> bool:
@@ -170,8 +170,9 @@ def largest(name: str, dim: int, vectors: int, coldest: float, start: int, start
 
 
 def cyclic(documents: int) -> tuple[Doubles, Doubles]:
-    """Any number of documents in four values, the vertices of a cyclic polytope (Gale, 1963; for retrieval: Wang et al., arXiv 2601.20844): document i is at the
-    angle t_i of a trigonometric moment curve, and the query for i and j scores a constant less (1 - cos(t - t_i)) (1 - cos(t - t_j))."""
+    """Any number of documents in four values, the vertices of a cyclic polytope (Gale, 1963; for retrieval: Wang et al., arXiv 2601.20844):
+    document i is at the angle t_i of a trigonometric moment curve, and the query for i and j scores a constant less
+    (1 - cos(t - t_i)) (1 - cos(t - t_j)), but for a factor."""
     angles = 2 * np.pi * np.arange(documents) / documents
     first, second = angles[all_pairs(documents)].T
     curve = np.stack([np.cos(angles), np.sin(angles), np.cos(2 * angles), np.sin(2 * angles)], axis=1)

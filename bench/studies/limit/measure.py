@@ -17,6 +17,8 @@ from .sets import Set
 KS = (2, 10, 20, 100)
 # Recipe and values, as muvera/measure.py has them.
 ENCODINGS = (("paper", 2560), ("paper", 10240), ("vicinal", 1280), ("vicinal", 2560), ("vicinal", 10240))
+# "The paper" alone is LIMIT's here.
+_NAMES = {"paper": "MUVERA's paper"}
 RERANKED = (100, 500)
 SINGLE, MANY, WORDS = "one vector", "token vectors, MaxSim", "BM25"
 
@@ -74,7 +76,7 @@ def encoded(given: Set, recipe: str, dim: int, seeds: int, threads: int) -> list
     does not matter to what is among them."""
     assert given.tokens is not None
     documents, queries = given.tokens
-    name = f"{recipe}, {dim:,}"
+    name = f"{_NAMES.get(recipe, recipe)}, {dim:,}"
     alone = Row(given.name, name)
     again = {count: Row(given.name, f"{name}, {count} by MaxSim") for count in RERANKED if count < given.size}
     for seed in range(1, seeds + 1):

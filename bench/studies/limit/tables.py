@@ -42,7 +42,7 @@ def searches_table(searches: Sequence[Search]) -> str:
             str(dim), *(f"{own[name].best} ({own[name].not_found})" if name in own else "" for name in names),
             f"{fitted(dim):.1f}" if dim >= 4 else "", GEOMETRY.get(dim, "any"),
         ])
-    return markdown(["values", *names, "the paper's fit", "geometry"], lines)
+    return markdown(["values", *names, "the paper's fit", "geometry, one vector"], lines)
 
 
 def constructions_table(constructions: Sequence[Construction]) -> str:
@@ -65,13 +65,15 @@ def write(
         heads = list(sets[0])
         parts.append("## Sets\n\n" + markdown(heads, [[_fact(one[head]) for head in heads] for one in sets]))
         parts.append(
-            "Recall@k is the share of the two documents of a query that are among the first k, mean over seeds ± the standard deviation of one. Bytes are of "
-            f"what is searched:\n`{SINGLE}` and `{MANY}` are exact, in f32; an encoding needs the token vectors besides, if MaxSim orders. `{WORDS}` has an index of words.\n"
+            "Recall@k is the share of the two documents of a query that are among the first k, mean over seeds ± the standard deviation of one.\n"
+            f"Bytes are of what is searched: `{SINGLE}` and `{MANY}` are exact, in f32; an encoding needs the token vectors\n"
+            f"besides, if MaxSim orders. `{WORDS}` has an index of words.\n"
         )
     for one in sets:
         parts.append(f"## {one['set']}\n\n{recall_table([row for row in rows if row.set == one['set']])}")
     if sets:
-        parts.append("## The paper's\n\nOn its own 50,000 documents, which these are not:\n\n" + markdown(["", "recall@100"], [list(row) for row in PAPER]))
+        paper = markdown(["", "recall@100"], [list(row) for row in PAPER])
+        parts.append(f"## The paper's\n\nOn its own 50,000 documents, which these are not:\n\n{paper}")
     if searches:
         parts.append(
             "## Free vectors\n\nThe most documents for which vectors were found, in brackets the least for which no start found any, which is no proof that there\n"
@@ -79,8 +81,8 @@ def write(
         )
     if constructions:
         parts.append(
-            "## The cyclic polytope\n\nVectors of four values that are written down, not searched for: the least margin of a query, and the share of queries whose two\n"
-            "documents are above all others when vectors are rounded to a type.\n\n" + constructions_table(constructions)
+            "## The cyclic polytope\n\nVectors of four values that are written down, not searched for: the least margin of a query, and the share of\n"
+            "queries whose two documents are above all others when vectors are rounded to a type.\n\n" + constructions_table(constructions)
         )
     if missing:
         parts.append("## Missing\n\n" + "".join(f"* {entry}\n" for entry in missing))
