@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help deps configure build python python-test python-lock test demo demo-compress bench format format-check tidy install clean docs-check \
-  sanitize bench-graph study-rag-storage study-hnsw-order study-muvera
+  sanitize bench-graph study-rag-storage study-hnsw-order study-muvera study-limit
 .NOTPARALLEL:
 
 JOBS ?= $(shell nproc)
@@ -102,6 +102,9 @@ study-hnsw-order: python ## recall of graphs by order of insertion and intrinsic
 
 study-muvera: python ## candidates by one vector a document instead of many (bench/studies/muvera); VICINAL_DATA=folder
 	@PYTHONPATH=bench/studies $(venv)/python -m muvera
+
+study-limit: python ## what one vector a text cannot tell apart, on LIMIT and without texts (bench/studies/limit); VICINAL_DATA=folder
+	@PYTHONPATH=bench/studies $(venv)/python -m limit
 
 format: ## clang-format over all C++ sources
 	@clang-format -i $(sources)

@@ -29,12 +29,13 @@ class Set:
         return len(self.documents[1]) - 1
 
 
-def _rows(path: Path) -> Floats:
+def floats(path: Path) -> Floats:
     return np.ascontiguousarray(np.load(path), dtype=np.float32)
 
 
-def _items(folder: Path, name: str) -> Items:
-    return _rows(folder / f"{name}.tokens.npy"), np.load(folder / f"{name}.offsets.npy").astype(np.int64)
+def items(folder: Path, name: str) -> Items:
+    """What an embedder wrote of texts' tokens."""
+    return floats(folder / f"{name}.tokens.npy"), np.load(folder / f"{name}.offsets.npy").astype(np.int64)
 
 
 def lotte(data: Path) -> Set:
@@ -42,13 +43,13 @@ def lotte(data: Path) -> Set:
     folder = data / "lotte-dev-colbert"
     queries = np.load(folder / "query_tokens.npy").astype(np.float32)
     offsets = np.arange(len(queries) + 1) * queries.shape[1]
-    documents = (_rows(folder / "doc_tokens.npy"), np.load(folder / "doc_offsets.npy").astype(np.int64))
+    documents = (floats(folder / "doc_tokens.npy"), np.load(folder / "doc_offsets.npy").astype(np.int64))
     return Set("lotte, ColBERTv2", documents, (queries.reshape(-1, queries.shape[2]), offsets))
 
 
 def scifact(data: Path) -> Set:
     """MiniLM's token states of abstracts, asked for by the first claims."""
-    documents, claims = _items(data / "tokens", "scifact-docs"), _items(data / "tokens", "scifact-queries")
+    documents, claims = items(data / "tokens", "scifact-docs"), items(data / "tokens", "scifact-queries")
     kept = claims[1][: min(QUERIES, len(claims[1]) - 1) + 1]
     return Set("scifact, MiniLM", documents, (claims[0][: kept[-1]], kept))
 
