@@ -146,7 +146,9 @@ TEST(IndexMatch, TheFirstOfEqualsAndPlacesWithinTheDocument) {
 
   Matches none(1, 2);
   const Id empty[] = {2};
-  EXPECT_EQ(refusal([&] { index.match({query, 2, 2}, empty, none.token_view(), none.score_view()); }),
+  EXPECT_EQ(refusal([&] {
+              index.match({query, 2, 2}, empty, none.token_view(), none.score_view());
+            }),
             "document 2 has no vectors to match");
   EXPECT_TRUE(none.untouched());
 }
