@@ -5,7 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
