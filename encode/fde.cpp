@@ -365,10 +365,11 @@ void FdeEncoder::encode_document(MatrixView<const float> tokens, std::span<float
   encode(tokens, out, true, scratch);
 }
 
-void FdeEncoder::encode_queries(const VectorBatch& queries, MatrixView<float> out,
-                                ExecutorRef executor) const {
+void FdeEncoder::encode_queries(const VectorBatch& queries, MatrixView<float> out, ExecutorRef executor,
+                                std::stop_token stop) const {
   BuildControl control;
   control.executor = executor;
+  control.stop = std::move(stop);
   encode_items(queries, out, false, control);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 
 #include "vicinal/core/array.hpp"
@@ -94,7 +95,8 @@ class FdeEncoder {
   void encode_query(MatrixView<const float> tokens, std::span<float> out) const;
   void encode_document(MatrixView<const float> tokens, std::span<float> out) const;
   /// Item i to row i of `out`, on the executor. Throws InvalidArgument for another shape, Cancelled.
-  void encode_queries(const VectorBatch& queries, MatrixView<float> out, ExecutorRef executor = {}) const;
+  void encode_queries(const VectorBatch& queries, MatrixView<float> out, ExecutorRef executor = {},
+                      std::stop_token stop = {}) const;
   void encode_documents(const VectorBatch& documents, MatrixView<float> out,
                         const BuildControl& control = {}) const;
 

@@ -105,6 +105,14 @@ class Index {
   /// decoded codes (mapped back when they are of a projection); exact for f32, of length 1 for cosine. Throws InvalidArgument for an id that is not in the index (nothing is
   /// written then) or a shape that does not fit. O(ids x dim), and O(size) once for a graph.
   void reconstruct(std::span<const Id> ids, MatrixView<float> out) const;
+  /// What MaxSim consists of, for documents of several vectors: tokens[i][q] is the place, within the document of ids[i], of its stored vector that is
+  /// nearest to query vector q (the first of equals), scores[i][q] their inner product, or cosine for metric cosine; larger is closer. A row's sum is
+  /// the negated distance that a search reports, for cosine the query's vectors less that distance. `tokens` and `scores` are ids x query vectors; ids
+  /// may repeat. Unsupported for an index of single vectors; InvalidArgument for shapes that do not fit, an id that is not in the index, a document
+  /// without vectors, a query without, of another dimension or with a value that is not finite (row and column named); nothing is written then.
+  /// O(tokens of the documents x query vectors x dim), on the calling thread.
+  void match(MatrixView<const float> query, std::span<const Id> ids, MatrixView<std::uint32_t> tokens,
+             MatrixView<float> scores) const;
   /// The same index under other ids: ids[r] is the new name of the r-th smallest id of now. `ids` ascend, one an item; none: row
   /// numbers. Shares everything else. Throws InvalidArgument.
   [[nodiscard]] Index with_ids(std::span<const Id> ids) const;

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -21,6 +20,7 @@
 #include "vicinal/index/index.hpp"
 #include "vicinal/tools/formatting.hpp"
 #include "arguments.hpp"
+#include "arrays.hpp"
 #include "filter.hpp"
 #include "hits.hpp"
 #include "interruptible.hpp"
@@ -94,16 +94,41 @@ nb::object reconstruct(nb::handle self, std::optional<IdArray> wanted) {
     std::iota(all.begin(), all.end(), Id{0});
     ids = all;
   }
-  const std::size_t shape[] = {ids.size(), index.dim()};
-  auto rows = std::make_unique<Array<float>>(checked_product(shape[0], shape[1], "vectors"));
+  Array<float> rows(checked_product(ids.size(), index.dim(), "vectors"));
   {
     const nb::gil_scoped_release released;
-    index.reconstruct(ids, {rows->data(), shape[0], shape[1]});
+    index.reconstruct(ids, {rows.data(), ids.size(), index.dim()});
   }
-  float* const values = rows->data();
-  const nb::capsule owner(rows.release(),
-                          [](void* array) noexcept { delete static_cast<Array<float>*>(array); });
-  return nb::cast(nb::ndarray<nb::numpy, float>(values, 2, shape, owner), nb::rv_policy::reference);
+  return owning_array<float>(std::move(rows), {ids.size(), index.dim()});
+}
+
+nb::object match(nb::handle self, nb::handle query, nb::handle wanted) {
+  require_content(self);
+  const auto& index = nb::cast<const Index&>(self);
+  const BorrowedRows rows(query, "query", false);
+  const auto given =
+      nb::cast<IdArray>(nb::module_::import_("vicinal._arrays").attr("id_array")(wanted, "ids"));
+  const std::span<const Id> ids(given.data(), given.size());
+  const std::size_t count = ids.size(), vectors = rows.view().rows();
+  const std::size_t values = checked_product(count, vectors, "matches");
+  Array<std::uint32_t> tokens(values);
+  Array<float> scores(values);
+  const auto match_part = [&](std::size_t first, std::size_t part) {
+    index.match(rows.view(), ids.subspan(first, part), {tokens.data() + first * vectors, part, vectors},
+                {scores.data() + first * vectors, part, vectors});
+  };
+  if (static_cast<double>(values) * static_cast<double>(index.dim()) * vectors_of_a_document <= short_work) {
+    const nb::gil_scoped_release released;
+    match_part(0, count);
+  } else {
+    constexpr std::size_t documents_at_once = 256;  // between looks whether to stop
+    run_interruptibly([&](const Job& job) {
+      for (std::size_t first = 0; first < count && !job.stop.stop_requested(); first += documents_at_once)
+        match_part(first, std::min(documents_at_once, count - first));
+    });
+  }
+  return nb::make_tuple(owning_array<std::uint32_t>(std::move(tokens), {count, vectors}),
+                        owning_array<float>(std::move(scores), {count, vectors}));
 }
 
 // Seconds that the same searches take called from C++, for the benchmark of the binding: all rows as one batch, or one by one.
@@ -141,6 +166,23 @@ nb::object calibration(const Index& index) {
       .attr("Calibration")(measured.k, measured.queries, measured.given_queries, nb::tuple(efforts),
                            nb::tuple(recalls));
 }
+
+constexpr const char* match_documentation =
+    R"(Which vector of a document is nearest to each of a query's: what MaxSim adds up.
+
+Parameters
+----------
+query : (n, dim) float32
+    The vectors of one query.
+ids : (m,) integers
+    Documents, as of a search's hits.
+
+Returns
+-------
+tokens : (m, n) uint32
+    The place of the nearest vector within its document, the first of equals.
+scores : (m, n) float32
+    Their inner products, or cosines. A row's sum is the negated distance that a search reports; for cosine n less that distance.)";
 
 std::string represent(const Index& index) {
   return fmt::format("<vicinal.Index {} x {}, {}, {}, {}>", tools::thousands(index.size()), index.dim(),
@@ -182,6 +224,10 @@ void bind_index(nb::module_& module) {
           },
           "path"_a, nb::sig("def save(self, path: str | os.PathLike[str]) -> None"),
           "Writes a .vcn file: whole or not at all.")
+      .def("match", &match, "query"_a, "ids"_a,
+           nb::sig("def match(self, query: Vectors, ids: numpy.typing.ArrayLike) -> "
+                   "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.float32]]"),
+           match_documentation)
       .def("_reconstruct", &reconstruct, "ids"_a = nb::none(),
            nb::sig("def _reconstruct(self, ids: object = None) -> object"))
       .def("_time_searches", &time_searches, "queries"_a, "k"_a, "effort"_a, "one_by_one"_a,

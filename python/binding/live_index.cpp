@@ -5,7 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 
 #include "vicinal/index/live_index.hpp"
 #include "arguments.hpp"
+#include "arrays.hpp"
 #include "interruptible.hpp"
 #include "pages.hpp"
 #include "rows.hpp"
@@ -74,29 +74,22 @@ std::size_t apply(LiveIndex& index, nb::handle vectors, const IdArray& ids, cons
 }
 
 nb::object ids(const LiveIndex& index) {
-  std::unique_ptr<std::vector<Id>> all;
+  std::vector<Id> all;
   {
     const nb::gil_scoped_release released;
-    all = std::make_unique<std::vector<Id>>(index.ids());
+    all = index.ids();
   }
-  Id* const values = all->data();
-  const std::size_t shape[] = {all->size()};
-  const nb::capsule owner(all.release(),
-                          [](void* list) noexcept { delete static_cast<std::vector<Id>*>(list); });
-  return nb::cast(nb::ndarray<nb::numpy, Id>(values, 1, shape, owner), nb::rv_policy::reference);
+  const std::size_t count = all.size();
+  return owning_array<Id>(std::move(all), {count});
 }
 
 nb::object reconstruct(const LiveIndex& index, const IdArray& wanted) {
-  const std::size_t shape[] = {wanted.size(), index.dim()};
-  auto rows = std::make_unique<Array<float>>(checked_product(shape[0], shape[1], "vectors"));
+  Array<float> rows(checked_product(wanted.size(), index.dim(), "vectors"));
   {
     const nb::gil_scoped_release released;
-    index.reconstruct(span_of(wanted), {rows->data(), shape[0], shape[1]});
+    index.reconstruct(span_of(wanted), {rows.data(), wanted.size(), index.dim()});
   }
-  float* const values = rows->data();
-  const nb::capsule owner(rows.release(),
-                          [](void* array) noexcept { delete static_cast<Array<float>*>(array); });
-  return nb::cast(nb::ndarray<nb::numpy, float>(values, 2, shape, owner), nb::rv_policy::reference);
+  return owning_array<float>(std::move(rows), {wanted.size(), index.dim()});
 }
 
 std::optional<GraphLayout> layout_of(const std::optional<std::string>& name) {

@@ -15,6 +15,7 @@
 #include "vicinal/quant/kernels.hpp"
 #include "vicinal/tools/command_line.hpp"
 #include "arguments.hpp"
+#include "encoders.hpp"
 #include "errors.hpp"
 #include "explore.hpp"
 #include "hits.hpp"
@@ -22,6 +23,7 @@
 #include "interruptible.hpp"
 #include "live_index.hpp"
 #include "pages.hpp"
+#include "token_tools.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -57,6 +59,9 @@ NB_MODULE(_vicinal, module) {
   bind_index(module);
   bind_live_index(module);
   bind_explore(module);
+  bind_fde_encoder(module);
+  bind_google_fde(module);
+  bind_token_tools(module);
   module.def("recall", &recall_of, "found"_a, "truth"_a, "k"_a);
   module.def(
       "canonical_spec", [](const std::string& spec) { return vicinal::to_string(vicinal::parse_spec(spec)); },

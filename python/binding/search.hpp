@@ -36,12 +36,16 @@ inline constexpr std::uint64_t most_threads = std::numeric_limits<std::uint64_t>
 inline constexpr std::uint64_t most_effort =
     std::numeric_limits<std::uint64_t>::max();  // the library says what it takes
 
-// Answers take memory that is written to at once, so that a k beyond reason would end the process, not raise: asked beforehand.
-inline void require_room(std::size_t k, std::size_t queries) {
-  const double bytes = static_cast<double>(queries) * static_cast<double>(k) * (sizeof(Id) + sizeof(float));
+// More than half of this machine's memory: what is written to at once and is larger would end the process, not raise, so it is asked beforehand.
+inline bool exceeds_memory(double bytes) {
   const double memory =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (bytes > memory / 2) {
+  return bytes > memory / 2;
+}
+
+inline void require_room(std::size_t k, std::size_t queries) {
+  const double bytes = static_cast<double>(queries) * static_cast<double>(k) * (sizeof(Id) + sizeof(float));
+  if (exceeds_memory(bytes)) {
     throw InvalidArgument(fmt::format(
         "{} queries with k = {} need {} for their results, more than half of this machine's memory", queries,
         k, tools::bytes_text(static_cast<std::uint64_t>(bytes))));
@@ -55,11 +59,12 @@ inline bool has_own_ids(const LiveIndex& /*index*/) { return true; }
 // A search of about this many multiplications or fewer, some 50 ms, is over before anybody could want to interrupt it.
 inline constexpr double short_work = 1e8;
 
+inline constexpr double vectors_of_a_document = 100;  // roughly, of one of several
+
 // Roughly what a search costs: a graph reads a few thousand vectors, an exact scan all of them, and a result takes part in several
 // comparisons until it is in its place.
 template <class Searched>
 double work_bound(const Searched& index, std::size_t queries, std::size_t k) {
-  constexpr double vectors_of_a_document = 100;
   const bool documents = index.spec().maxsim.has_value();
   const bool scan = std::holds_alternative<FlatOptions>(index.spec().index) || documents;
   const double rows = static_cast<double>(index.size()) * (documents ? vectors_of_a_document : 1);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <limits>
 #include <numeric>
+#include <stop_token>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
@@ -407,6 +408,22 @@ TEST(Fde, NoTokensGiveZeros) {
     encoder.encode_document({zeros.data(), 1, 20}, out);
     EXPECT_TRUE(std::ranges::all_of(out, [](float v) { return std::isfinite(v); }));
   }
+}
+
+TEST(Fde, AStoppedEncodingThrows) {
+  const Documents documents = make_documents(40, 16, 1, 5, 3);
+  FdeOptions options;
+  options.reps = 2;
+  const FdeEncoder encoder = FdeEncoder::train(options, documents.batch());
+  std::vector<float> out(documents.size() * encoder.out_dim());
+  const MatrixView<float> view(out.data(), documents.size(), encoder.out_dim());
+  std::stop_source source;
+  encoder.encode_queries(documents.batch(), view, {}, source.get_token());
+  source.request_stop();
+  BuildControl control;
+  control.stop = source.get_token();
+  EXPECT_THROW(encoder.encode_queries(documents.batch(), view, {}, source.get_token()), Cancelled);
+  EXPECT_THROW(encoder.encode_documents(documents.batch(), view, control), Cancelled);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ pytest.importorskip("mypy")
 HERE = Path(__file__).parent
 CORE = [
     "__init__", "__main__", "_arrays", "_calibration", "_changing", "_collection", "_errors", "_explore", "_filters", "_functions", "_hits", "_live", "_pickle",
-    "_progress", "_rows", "_writer",
+    "_progress", "_rows", "_writer", "multivector",
 ]
 
 
@@ -57,6 +57,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     scope: dict[str, Any] = {"__name__": "typed_example"}
     exec(compile((HERE / "typed_example.py").read_text(), "typed_example.py", "exec"), scope)
     assert scope["nearest"](tmp_path) == 1.0
+    assert scope["best_pair"]() == (0, 1.0)
     called = (HERE / "typed_example.py").read_text()
     left_out = [name for name in vicinal.__all__ if f"vicinal.{name}" not in called]
     assert left_out == ["CopyWarning", "Writer", "__version__"]
@@ -90,4 +91,4 @@ def test_signatures_of_the_binding() -> None:
         compared += 1
         parsed = ast.parse(re.sub(r"ndarray\[.*?\]", "object", signature) + ": ...").body[0]
         assert isinstance(parsed, ast.FunctionDef) and _shape(parsed) == _shape(node), signature
-    assert compared == 30
+    assert compared == 43

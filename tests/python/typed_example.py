@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import vicinal
+from vicinal import multivector
 
 
 def nearest(folder: Path) -> float:
@@ -81,3 +82,24 @@ def nearest(folder: Path) -> float:
     except vicinal.SpecError as error:
         assert isinstance(error, errors)
     return vicinal.recall(hits.ids, truth.ids, k=3)
+
+
+def best_pair() -> tuple[int, float]:
+    tokens: npt.NDArray[np.float32] = np.eye(4, 8, dtype=np.float32)
+    documents = (tokens, np.array([0, 3, 4]))
+    index: vicinal.Index = vicinal.build(documents, "maxsim(f32)", metric="ip")
+    places, scores = index.match(tokens[:2], [0, 1])
+    pooled: npt.NDArray[np.float32]
+    pooled, offsets = multivector.pool_tokens(documents, factor=1.0, method="ward", threads=1)
+    rows, assignment = multivector.pool_document(tokens, clusters=2, protect=1)
+    carved, sizes = multivector.carve_query(tokens, 0.9)
+    encoder: multivector.FdeEncoder = multivector.FdeEncoder(8, reps=2, documents=documents)
+    same = multivector.FdeEncoder(**encoder.options, mean=encoder.mean)
+    paper: multivector.FdeEncoder = multivector.FdeEncoder.paper(8, reps=2, bits=1, projection_dim=4)
+    google = multivector.GoogleFde(8, num_repetitions=2, num_simhash_projections=1)
+    for each in (encoder, paper, google):
+        encoded: npt.NDArray[np.float32] = each.encode_queries((carved, [0, len(carved)]), threads=1)
+        assert encoded.shape == (1, each.out_dim) and each.encode_documents((pooled, offsets)).shape == (2, each.out_dim)
+        assert each.encode_query(rows).shape == each.encode_document(rows).shape and each.dim == 8
+    assert same.fingerprint == encoder.fingerprint and len(assignment) == int(sizes.sum()) == 4
+    return int(places[0, 0]), float(scores[0, 0])
