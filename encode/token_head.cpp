@@ -64,10 +64,11 @@ void require_head_options(const TokenHeadOptions& options, std::size_t token_dim
           fmt::format("a learned head has a ridge of {}, expected 1e-6 to 1e6", options.ridge));
   const std::size_t largest = std::max(options.samples * std::max(options.dim, token_dim),
                                        options.dim * std::max(options.dim, token_dim));
-  require(largest <= TokenHead::most_table,
-          fmt::format("a learned head of {} values for tokens of dimension {}, fitted to {} samples, would need "
-                      "a table of {} values, expected at most {}",
-                      options.dim, token_dim, options.samples, largest, TokenHead::most_table));
+  require(
+      largest <= TokenHead::most_table,
+      fmt::format("a learned head of {} values for tokens of dimension {}, fitted to {} samples, would need "
+                  "a table of {} values, expected at most {}",
+                  options.dim, token_dim, options.samples, largest, TokenHead::most_table));
 }
 
 void require_head_tokens(const VectorBatch& batch, std::size_t token_dim, const char* what) {
@@ -76,10 +77,10 @@ void require_head_tokens(const VectorBatch& batch, std::size_t token_dim, const 
   validate_batch(batch, token_dim, what);
   for (std::size_t row = 0; row < batch.rows.rows(); ++row) {
     if (largest_magnitude(batch.rows[row]) <= largest_trained_value) continue;
-    const auto at = std::ranges::find_if(batch.rows[row],
-                                         [](float v) { return std::abs(v) > largest_trained_value; });
-    throw InvalidArgument(fmt::format("{} row {} column {} is {}, a learned head takes magnitudes up to 2^54", what,
-                                      row, at - batch.rows[row].begin(), *at));
+    const auto at =
+        std::ranges::find_if(batch.rows[row], [](float v) { return std::abs(v) > largest_trained_value; });
+    throw InvalidArgument(fmt::format("{} row {} column {} is {}, a learned head takes magnitudes up to 2^54",
+                                      what, row, at - batch.rows[row].begin(), *at));
   }
 }
 
@@ -153,8 +154,8 @@ TokenHeadTables::Fit TokenHeadTables::make_fit(const BuildControl& control) cons
     for (std::size_t panel = 0; panel < width / panel_tokens; ++panel) {
       const std::size_t feature = panel * panel_tokens;
       float* const out = const_cast<float*>(fit_features(made, block, panel));
-      pooling_kernels().products(packed.data(), rows.rows(), panels.data() + feature * token_dim, panel_tokens,
-                                 token_dim, out, panel_tokens);
+      pooling_kernels().products(packed.data(), rows.rows(), panels.data() + feature * token_dim,
+                                 panel_tokens, token_dim, out, panel_tokens);
       for (std::size_t i = 0; i < rows.rows(); ++i) {
         for (std::size_t f = 0; f < panel_tokens; ++f) {
           float& value = out[i * panel_tokens + f];
@@ -178,9 +179,10 @@ void add_features(const TokenHeadTables& t, MatrixView<const float> all, TokenHe
   reserve_scratch(scratch.products, panel_tokens * t.width);
   for (std::size_t first = 0; first < all.rows(); first += panel_tokens) {
     const MatrixView<const float> tokens =
-        scaled_tokens(all.rows_from(first, std::min(panel_tokens, all.rows() - first)), t.options.scale_tokens,
-                      scratch.scaled);
-    pooling_kernels().pack(tokens.data(), tokens.stride(), tokens.rows(), t.token_dim, 1.0F, scratch.panel.data());
+        scaled_tokens(all.rows_from(first, std::min(panel_tokens, all.rows() - first)),
+                      t.options.scale_tokens, scratch.scaled);
+    pooling_kernels().pack(tokens.data(), tokens.stride(), tokens.rows(), t.token_dim, 1.0F,
+                           scratch.panel.data());
     pooling_kernels().products(scratch.panel.data(), tokens.rows(), t.panels.data(), t.width, t.token_dim,
                                scratch.products.data(), t.width);
     for (std::size_t i = 0; i < tokens.rows(); ++i) {
@@ -259,7 +261,8 @@ void TokenHead::encode_document(MatrixView<const float> tokens, std::span<float>
   encode_documents({tokens, offsets}, {out.data(), 1, out.size()});
 }
 
-void TokenHead::encode_queries(const VectorBatch& queries, MatrixView<float> out, ExecutorRef executor) const {
+void TokenHead::encode_queries(const VectorBatch& queries, MatrixView<float> out,
+                               ExecutorRef executor) const {
   require_head_tokens(queries, token_dim(), "queries");
   require_rows(queries.size(), out, out_dim());
   std::vector<TokenHeadScratch> scratch(executor.concurrency());

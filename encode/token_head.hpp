@@ -16,7 +16,7 @@ namespace vicinal {
 struct TokenHeadTables;
 
 struct TokenHeadOptions {
-  std::size_t dim = 1024;     ///< features, which is values of an encoding: 16 to 16,384
+  std::size_t dim = 1024;      ///< features, which is values of an encoding: 16 to 16,384
   std::size_t samples = 8192;  ///< tokens that the fit looks at, at most what there are: 1 to 65,536
   double ridge = 0.01;         ///< what is added to the diagonal, as a share of its mean: 1e-6 to 1e6
   bool scale_tokens = false;   ///< to length 1 first, as cosine wants them

@@ -99,7 +99,8 @@ TokenHead TokenHead::load(const Container& file, const std::string& prefix, cons
   if (std::memcmp(&header, &own, sizeof(header)) != 0)
     throw corrupt("options", "another head than the index says");
   if (header.sample_count == 0 || header.sample_count > expected.samples)
-    throw corrupt("options", fmt::format("{} samples, expected 1 to {}", header.sample_count, expected.samples));
+    throw corrupt("options",
+                  fmt::format("{} samples, expected 1 to {}", header.sample_count, expected.samples));
   if (!std::isfinite(health) || health > 1) throw corrupt("options", "the health is no share of a variance");
   if (!(threshold >= 0 && threshold <= 2)) throw corrupt("options", "the threshold is out of range");
 

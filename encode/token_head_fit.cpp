@@ -22,7 +22,7 @@ constexpr std::uint64_t documents_stream = 0x746F'6B65'6E73;   // "tokens"
 constexpr std::uint64_t queries_stream = 0x7175'6572'6965'73;  // "queries"
 constexpr std::uint64_t rotation_stream = 0x6178'6573;         // "axes"
 constexpr std::uint64_t mixtures_stream = 0x6D69'7865'64;      // "mixed"
-constexpr std::size_t held_out_share = 8;  // of samples there is one token held out
+constexpr std::size_t held_out_share = 8;                      // of samples there is one token held out
 constexpr std::size_t most_held_out = 1024;
 constexpr std::size_t most_judged = 128;  // documents
 constexpr std::size_t threshold_samples = 1024;
@@ -155,7 +155,8 @@ float find_threshold(const TokenHeadTables& t) {
 }
 
 // The features' products over the samples, plus ridge, factorised.
-Array<double> factorise(const TokenHeadTables& t, const TokenHeadTables::Fit& fit, const BuildControl& control) {
+Array<double> factorise(const TokenHeadTables& t, const TokenHeadTables::Fit& fit,
+                        const BuildControl& control) {
   const std::size_t dim = t.options.dim;
   const std::size_t panels = t.width / panel_tokens;
   const std::size_t samples = t.sample_count();
@@ -211,8 +212,8 @@ double measure_health(const TokenHeadTables& t, const TokenHeadTables::Fit& fit,
     lanes.largest_products(documents.item(judged[d]), t.options.scale_tokens, scratch[worker].lanes,
                            exact.data() + d * tokens, 1);
     for (std::size_t i = 0; i < tokens; ++i) {
-      estimates[d * tokens + i] = static_cast<float>(
-          inner_product(weights, std::as_const(features).span().subspan(i * dim, dim)));
+      estimates[d * tokens + i] =
+          static_cast<float>(inner_product(weights, std::as_const(features).span().subspan(i * dim, dim)));
     }
   });
   control.throw_if_stopped();
@@ -251,8 +252,7 @@ TokenHead TokenHead::train(const TokenHeadOptions& options, const VectorBatch& d
   auto tables = std::make_shared<TokenHeadTables>();
   tables->options = options;
   tables->token_dim = documents.dim();
-  tables->directions =
-      make_directions(options, drawn.samples.view().rows_from(0, drawn.from_documents));
+  tables->directions = make_directions(options, drawn.samples.view().rows_from(0, drawn.from_documents));
   tables->samples = drawn.samples.take();
   if (std::ranges::all_of(std::as_const(tables->samples).span(), [](float v) { return v == 0; })) {
     throw InvalidArgument(

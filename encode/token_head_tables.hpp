@@ -91,7 +91,8 @@ struct TokenHeadScratch {
   SampleLanes::Scratch lanes;
   Array<float> scaled;
   Array<float> panel;
-  Array<float> products;  // of documents with samples, in panels of documents; or of a query's tokens with directions
+  Array<float>
+      products;  // of documents with samples, in panels of documents; or of a query's tokens with directions
   Array<double> sides;
 };
 
