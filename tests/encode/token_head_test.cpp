@@ -454,7 +454,7 @@ TEST(TokenHead, OfRealDocuments) {
   const TokenHead head = TokenHead::train(options, documents);
   EXPECT_GT(head.health(), 0.7);
   std::vector<std::uint64_t> own;
-  const VectorBatch first = queries->batch().part(0, 20, own);  // the exact answers are what takes long
+  const VectorBatch first = queries->batch().part(0, 10, own);  // the exact answers are what takes long
   EXPECT_GT(share_found(head, documents, first, 10, 25), 0.86);
 }
 
