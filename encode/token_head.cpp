@@ -233,9 +233,7 @@ void encode_head_documents(const TokenHeadTables& t, const TokenHeadTables::Fit&
   }
   cholesky_solve(t.factor, dim, scratch.sides.data(), count);
   for (std::size_t i = 0; i < count; ++i) {
-    const bool empty = documents.item(first + i).empty();
-    for (std::size_t f = 0; f < dim; ++f)
-      out[i][f] = empty ? 0.0F : static_cast<float>(scratch.sides[f * count + i]);
+    for (std::size_t f = 0; f < dim; ++f) out[i][f] = static_cast<float>(scratch.sides[f * count + i]);
   }
 }
 

@@ -263,7 +263,11 @@ TEST(TokenHead, LongDocuments) {
   const TokenHead head = TokenHead::train(options_of(48, 100), documents.batch());
   const MatrixView<const float> once = documents.batch().item(3);
   std::vector<float> many;
-  while (many.size() < 100'000 * 16) many.insert(many.end(), once.data(), once.data() + once.rows() * 16);
+  // Token after token, each many times, so that none is in all parts of the document.
+  for (std::size_t t = 0; t < once.rows(); ++t) {
+    for (std::size_t i = 0; i < 100'000 / once.rows() + 1; ++i)
+      many.insert(many.end(), once[t].begin(), once[t].end());
+  }
   std::vector<float> expected(48);
   std::vector<float> got(48);
   head.encode_document(once, expected);
