@@ -298,10 +298,7 @@ Index Index::build_documents(Index index, const VectorBatch& documents, Metric m
     throw InvalidArgument("a popularity is given, the spec has no tiers that go by it");
   if (!spec.tiers.empty()) require_popularity(options.popularity, documents.size());
   const std::vector<float> popularity = reordered(options.popularity, order);
-  Spec of_encodings = spec;
-  of_encodings.pool.reset();
-  of_encodings.muvera.reset();
-  of_encodings.maxsim.reset();
+  const Spec of_encodings = encodings_spec(spec);
   const auto build_encodings = [&](MatrixView<const float> encodings) {
     return build_retriever(of_encodings, Metric::ip, encodings, {}, popularity, control);
   };

@@ -33,6 +33,7 @@ constexpr const char* clusters_prefix = "clusters";
 constexpr const char* muvera_prefix = "muvera";
 constexpr const char* tokens_prefix = "tokens";
 constexpr const char* scan_prefix = "scan";
+constexpr const char* head_prefix = "head";
 constexpr const char* folded_section = "index/folded-log";
 
 Spec spec_of(const IndexMetadata& metadata) {
@@ -54,7 +55,7 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
   const auto starts_with = [](std::string_view name, std::string_view prefix) {
     return name.size() > prefix.size() && name.starts_with(prefix) && name[prefix.size()] == '/';
   };
-  const bool scans = spec.maxsim && !spec.muvera;
+  const bool scans = spec.maxsim && !spec.muvera && !spec.head;
   const char* const inner = std::holds_alternative<HnswOptions>(spec.index) ? hnsw_prefix
                             : spec.clusters > 1                             ? clusters_prefix
                             : spec.tiers.empty()                            ? flat_prefix
@@ -64,6 +65,7 @@ void require_known_sections(const Container& file, const Spec& spec, bool has_id
                        (has_ids && section.name == ids_section) ||
                        (!scans && starts_with(section.name, inner)) ||
                        (spec.muvera && starts_with(section.name, muvera_prefix)) ||
+                       (spec.head && starts_with(section.name, head_prefix)) ||
                        (spec.scan && starts_with(section.name, scan_prefix)) ||
                        (spec.maxsim && starts_with(section.name, tokens_prefix)) ||
                        (spec.rerank && starts_with(section.name, rows_prefix)) ||
@@ -202,6 +204,22 @@ TokenStore load_tokens(const Container& file, const CodecOptions& codec, const I
   return documents;
 }
 
+DocumentEncoder load_encoder(const Container& file, Spec& spec, const IndexMetadata& metadata) {
+  const bool scale_tokens = metadata.metric == Metric::cosine;
+  if (spec.head) {
+    TokenHeadOptions options = *spec.head;
+    options.scale_tokens = scale_tokens;
+    return TokenHead::load(file, head_prefix, options, metadata.dim);
+  }
+  FdeOptions options = *spec.muvera;
+  options.scale_tokens = scale_tokens;
+  FdeEncoder encoder = FdeEncoder::load(file, muvera_prefix, options, metadata.dim);
+  // What the first files did not say in their spec.
+  if (encoder.options().partition != options.partition_for(metadata.dim))
+    spec.muvera->partition = encoder.options().partition;
+  return encoder;
+}
+
 // Documents of several vectors; what lies in between is an index of their encodings.
 AnyRetriever load_documents(const Container& file, Spec& spec, const IndexMetadata& metadata) {
   TokenStore documents = load_tokens(file, maxsim_codec(spec), metadata, tokens_prefix);
@@ -209,13 +227,8 @@ AnyRetriever load_documents(const Container& file, Spec& spec, const IndexMetada
     CoarseScan coarse{load_tokens(file, scan_codec(spec), metadata, scan_prefix), spec.scan->carve};
     return MultiVector(std::move(coarse), std::move(documents), spec.maxsim->depth);
   }
-  if (!spec.muvera) return MultiVector(std::move(documents));
-  FdeOptions options = *spec.muvera;
-  options.scale_tokens = metadata.metric == Metric::cosine;
-  FdeEncoder encoder = FdeEncoder::load(file, muvera_prefix, options, metadata.dim);
-  // What the first files did not say in their spec.
-  if (encoder.options().partition != options.partition_for(metadata.dim))
-    spec.muvera->partition = encoder.options().partition;
+  if (!spec.muvera && !spec.head) return MultiVector(std::move(documents));
+  DocumentEncoder encoder = load_encoder(file, spec, metadata);
   IndexMetadata of_encodings = metadata;
   of_encodings.metric = Metric::ip;
   of_encodings.dim = encoder.out_dim();
@@ -251,7 +264,7 @@ void Index::save(const std::filesystem::path& path, const std::optional<LogIdent
   if (documents != nullptr) documents->documents().save(writer, tokens_prefix);
   if (documents != nullptr && documents->coarse()) documents->coarse()->documents.save(writer, scan_prefix);
   if (documents != nullptr && documents->inner().has_value())
-    documents->encoder().save(writer, muvera_prefix);
+    documents->encoder().save(writer, spec_.head ? head_prefix : muvera_prefix);
   const AnyRetriever& distinct = documents != nullptr      ? documents->inner()
                                  : deduplicated == nullptr ? retriever_
                                                            : deduplicated->inner();

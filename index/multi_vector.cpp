@@ -56,7 +56,7 @@ void MultiVector::Params::validate() const {
 
 MultiVector::MultiVector(TokenStore documents) : documents_(std::move(documents)) {}
 
-MultiVector::MultiVector(FdeEncoder encoder, AnyRetriever inner, TokenStore documents, double depth)
+MultiVector::MultiVector(DocumentEncoder encoder, AnyRetriever inner, TokenStore documents, double depth)
     : encoder_(std::move(encoder)),
       inner_(std::move(inner)),
       documents_(std::move(documents)),
@@ -161,7 +161,7 @@ Neighbors MultiVector::find(const VectorBatch& queries, std::size_t wanted, cons
   }
   const Stopwatch watch(stats, "candidates");
   Neighbors candidates = inner_.search(encoded, wanted, params.inner, control);
-  stats.strategy = fmt::format("muvera({}) > {}", encoder_.out_dim(), stats.strategy);
+  stats.strategy = fmt::format("{}({}) > {}", encoder_.name(), encoder_.out_dim(), stats.strategy);
   return candidates;
 }
 

@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "vicinal/encode/fde.hpp"
 #include "vicinal/encode/token_store.hpp"
 #include "vicinal/index/any_retriever.hpp"
+#include "vicinal/index/document_encoder.hpp"
 
 namespace vicinal {
 
@@ -18,7 +18,7 @@ struct CoarseScan {
 };
 
 /// Documents of several vectors each, found by MaxSim (TokenStore says what that is): the exact scan, or candidates that are then scored exactly,
-/// taken from a retriever of one vector a document (MUVERA) or from a coarser scan. Distances reported are always MaxSim's on the stored vectors.
+/// taken from a retriever of one vector a document (MUVERA, or a learned head) or from a coarser scan. Distances reported are always MaxSim's on the stored vectors.
 /// Queries are of several vectors; in a batch without offsets each has one. Ids are places of documents. Copies share everything.
 class MultiVector {
  public:
@@ -46,7 +46,7 @@ class MultiVector {
   explicit MultiVector(TokenStore documents);
   /// Candidates from `inner`, whose items are the documents' encodings by `encoder`, compared by inner product. Throws InvalidArgument when
   /// sizes, dimensions or metrics do not go together, or depth < 1.
-  MultiVector(FdeEncoder encoder, AnyRetriever inner, TokenStore documents, double depth);
+  MultiVector(DocumentEncoder encoder, AnyRetriever inner, TokenStore documents, double depth);
 
   /// Candidates from a scan of the same documents on coarser vectors. Throws InvalidArgument as above.
   MultiVector(CoarseScan coarse, TokenStore documents, double depth);
@@ -62,7 +62,7 @@ class MultiVector {
     return inner_;
   }  ///< of encodings; empty when there are none
   [[nodiscard]] const std::optional<CoarseScan>& coarse() const { return coarse_; }
-  [[nodiscard]] const FdeEncoder& encoder() const { return encoder_; }
+  [[nodiscard]] const DocumentEncoder& encoder() const { return encoder_; }
   [[nodiscard]] double depth() const { return depth_; }
 
   /// Throws InvalidArgument, the query named, for one without vectors, and for encodings of another shape or encoder than its own. A budget of distances is the inner retriever's, and of a scan
@@ -81,7 +81,7 @@ class MultiVector {
                const SearchControl& control) const;
   [[nodiscard]] std::size_t candidates_for(std::size_t k, const Params& params) const;
 
-  FdeEncoder encoder_;
+  DocumentEncoder encoder_;
   AnyRetriever inner_;
   std::optional<CoarseScan> coarse_;
   TokenStore documents_;

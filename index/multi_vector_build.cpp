@@ -59,6 +59,20 @@ Neighbors without(const Neighbors& found, std::span<const Id> itself, std::size_
   return result;
 }
 
+DocumentEncoder train_encoder(const Spec& spec, Metric metric, const VectorBatch& documents,
+                              const BuildControl& control) {
+  const bool scale_tokens = metric == Metric::cosine;
+  if (spec.head) {
+    control.report("learn", 0, 1);
+    TokenHeadOptions options = *spec.head;
+    options.scale_tokens = scale_tokens;
+    return TokenHead::train(options, documents, {}, control);
+  }
+  FdeOptions options = *spec.muvera;
+  options.scale_tokens = scale_tokens;
+  return FdeEncoder::train(options, documents, control);
+}
+
 }  // namespace
 
 MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& given,
@@ -75,10 +89,8 @@ MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatc
     CoarseScan coarse{TokenStore::build(scan_codec(spec), metric, documents, control), spec.scan->carve};
     return {std::move(coarse), std::move(store), spec.maxsim->depth};
   }
-  if (!spec.muvera) return MultiVector(std::move(store));
-  FdeOptions options = *spec.muvera;
-  options.scale_tokens = metric == Metric::cosine;
-  FdeEncoder encoder = FdeEncoder::train(options, documents, control);
+  if (!spec.muvera && !spec.head) return MultiVector(std::move(store));
+  DocumentEncoder encoder = train_encoder(spec, metric, documents, control);
   Array<float> encodings(checked_product(documents.size(), encoder.out_dim(), "encodings"));
   const MatrixView<float> rows(encodings.data(), documents.size(), encoder.out_dim());
   control.report("encode", 0, 1);

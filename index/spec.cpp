@@ -256,6 +256,7 @@ constexpr std::array stages{
     Stage{"dedup", Place::dedup, parse_dedup},
     Stage{"pool", Place::pooling, parse_pool},
     Stage{"muvera", Place::encoding, parse_muvera},
+    Stage{"head", Place::encoding, parse_head},
     Stage{"scan", Place::encoding, parse_scan},
     Stage{"truncate", Place::projection, parse_projection<ProjectionKind::truncate>},
     Stage{"pca", Place::projection, parse_projection<ProjectionKind::pca>},
@@ -332,11 +333,13 @@ void require_company(const Tokens& tokens, const Stage* previous, const Stage& s
     tokens.fail(name, fmt::format("scan compares vectors of documents, so maxsim is what follows it; got {}",
                                   stage.name));
   const bool alone = previous == nullptr || previous->place == Place::pooling;
-  if (stage.place == Place::maxsim && !spec.muvera && !spec.scan && !alone)
-    tokens.fail(name,
-                fmt::format("maxsim scores every document where neither muvera nor scan finds candidates, so "
-                            "no stage but pool may come before it; got {}",
-                            previous->name));
+  if (stage.place == Place::maxsim && !spec.muvera && !spec.head && !spec.scan && !alone)
+    tokens.fail(
+        name,
+        fmt::format(
+            "maxsim scores every document where nothing such as muvera, head or scan finds candidates, so "
+            "no stage but pool may come before it; got {}",
+            previous->name));
 }
 
 // At the end of a spec.
@@ -346,6 +349,11 @@ void require_maxsim(const Tokens& tokens, const Spec& spec) {
     tokens.fail(tokens.peek(),
                 "muvera finds candidates, which maxsim scores: expected it at the end, as in muvera | i8 | "
                 "hnsw | maxsim(i8)");
+  if (spec.head)
+    tokens.fail(
+        tokens.peek(),
+        "head finds candidates, which maxsim scores: expected it at the end, as in head | i8 | hnsw | "
+        "maxsim(i8)");
   if (spec.scan)
     tokens.fail(tokens.peek(),
                 "scan finds candidates, which maxsim scores: expected it at the end, as in scan(i4) | "
@@ -380,8 +388,16 @@ CodecOptions scan_codec(const Spec& spec) {
   return options;
 }
 
+Spec encodings_spec(Spec spec) {
+  spec.pool.reset();
+  spec.muvera.reset();
+  spec.head.reset();
+  spec.maxsim.reset();
+  return spec;
+}
+
 bool takes_effort(const Spec& spec) {
-  if (spec.maxsim) return spec.muvera || spec.scan;
+  if (spec.maxsim) return spec.muvera || spec.head || spec.scan;
   return std::holds_alternative<HnswOptions>(spec.index);
 }
 
@@ -389,6 +405,7 @@ Spec with_seed(Spec spec, std::uint64_t seed) {
   spec.codec.seed = seed;
   if (spec.pool) spec.pool->seed = seed;
   if (spec.muvera) spec.muvera->seed = seed;
+  if (spec.head) spec.head->seed = seed;
   if (auto* hnsw = std::get_if<HnswOptions>(&spec.index)) hnsw->seed = seed;
   return spec;
 }

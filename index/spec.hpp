@@ -10,6 +10,7 @@
 
 #include "vicinal/core/error.hpp"
 #include "vicinal/encode/fde.hpp"
+#include "vicinal/encode/token_head.hpp"
 #include "vicinal/encode/token_pooling.hpp"
 #include "vicinal/index/flat.hpp"
 #include "vicinal/index/hnsw.hpp"
@@ -67,7 +68,7 @@ struct TierOptions {
 enum class Deduplication : std::uint8_t { none, rows, codes };
 
 /// What a spec string says: dedup | projection | codec | index | rerank, or of documents of several vectors
-/// pool | muvera | ... | maxsim or pool | scan | maxsim.
+/// pool | muvera | ... | maxsim, pool | head | ... | maxsim or pool | scan | maxsim.
 ///
 ///   i8 | hnsw(m=32, efc=200) | rerank(f16, 3x)      codes are traversed, candidates rescored on f16 rows
 ///   f16 | flat        i8(rotate=off) | hnsw         flat        hnsw
@@ -76,6 +77,7 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 ///   b1 | hnsw | rerank(+i8, 10x)                    rescored on codes plus the coded residual; b1+i8 | hnsw says the same
 ///
 ///   muvera(reps=40, bits=3, dim=8) | i8 | hnsw | maxsim(i8, 10x)    documents of several vectors, found by one each, rescored exactly
+///   head(dim=1024) | i8 | hnsw | maxsim(i8, 10x)    the same by encodings that are learned from the documents
 ///   scan(i4, carve=0.7) | maxsim(i8, 5x)            the same without a graph: all documents are compared roughly, the best rescored
 ///   maxsim(i8)                                      every document is scored
 ///   pool(2x) | maxsim(i8)                           of half as many vectors a document
@@ -103,6 +105,8 @@ enum class Deduplication : std::uint8_t { none, rows, codes };
 ///         empty=zero|nearest, partition=planes|cross, centre=on|off, final=..): FdeEncoder; partition=cross
 ///         up to 4 bits unless said. muvera(paper) begins with what its authors
 ///         chose. The stages between muvera and maxsim are about encodings; not behind dedup
+/// head    none (default) | head(dim=16..16384, samples=1..65536, ridge=1e-6..1e6): TokenHead, learned from the documents, in place of
+///         muvera
 /// maxsim  none (default) | maxsim(f32|f16|bf16|i8|i4|b2|b1|e4m3|e5m2|e3m4, <depth>x), by default i8 and 10x, also written depth=<depth>:
 ///         how the documents' vectors are stored and how many are scored (behind scan 5x). Without muvera or scan it scores all, and has no
 ///         depth
@@ -118,11 +122,12 @@ struct Spec {
   std::variant<FlatOptions, HnswOptions> index;
   std::optional<RerankOptions> rerank;
   std::optional<PoolingOptions> pool =
-      {};  ///< only with maxsim, as are the next two, of which at most one is given
+      {};  ///< only with maxsim, as are the next three, of which at most one is given
   std::optional<FdeOptions> muvera = {};
+  std::optional<TokenHeadOptions> head = {};
   std::optional<ScanOptions> scan = {};
   std::optional<MaxSimOptions> maxsim =
-      {};  ///< documents of several vectors; without muvera all of the above but pool and scan is as by default
+      {};  ///< documents of several vectors; without muvera and head all of the above but pool and scan is as by default
 
   friend bool operator==(const Spec&, const Spec&) = default;
 };
@@ -133,6 +138,9 @@ CodecOptions rerank_codec(const Spec& spec);
 /// What the vectors of documents are coded with, for a spec with maxsim; and what those of its scan are.
 CodecOptions maxsim_codec(const Spec& spec);
 CodecOptions scan_codec(const Spec& spec);
+
+/// What the stages between muvera or head and maxsim say, which is of encodings by inner product.
+Spec encodings_spec(Spec spec);
 
 /// Whether a search looks at some candidates, more or fewer, so that an effort and a calibration mean something; else it compares with everything.
 [[nodiscard]] bool takes_effort(const Spec& spec);

@@ -44,6 +44,15 @@ CodecKind read_format(Arguments& arguments, CodecKind otherwise) {
   return otherwise;
 }
 
+// A decimal number without an exponent.
+std::optional<double> number_of(std::string_view text) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (stopped != end || error != std::errc()) return std::nullopt;
+  return value;
+}
+
 void refuse_dedup(const Arguments& arguments, const Spec& spec, std::string_view stage) {
   if (spec.dedup == Deduplication::none) return;
   arguments.fail_at_name(
@@ -117,16 +126,30 @@ void parse_pool(Arguments& arguments, Spec& spec) {
   spec.pool = options;
 }
 
+void parse_head(Arguments& arguments, Spec& spec) {
+  refuse_dedup(arguments, spec, "head");
+  TokenHeadOptions options;
+  options.dim = read_or(arguments, "dim", options.dim, TokenHead::least_dim, TokenHead::most_dim);
+  options.samples = read_or(arguments, "samples", options.samples, 1, TokenHead::most_samples);
+  if (const Token* ridge = arguments.find({"ridge"}); ridge != nullptr) {
+    constexpr double most = 1e6;
+    const std::optional<double> value = number_of(ridge->text);
+    if (!value || !(*value >= 1 / most && *value <= most))
+      arguments.fail(*ridge, fmt::format("ridge is a number from 0.000001 to 1000000 such as 0.01, got '{}'",
+                                         ridge->text));
+    options.ridge = *value;
+  }
+  arguments.require_all_used();
+  spec.head = options;
+}
+
 void parse_scan(Arguments& arguments, Spec& spec) {
   refuse_dedup(arguments, spec, "scan");
   ScanOptions options;
   if (const Token* carve = arguments.find({"carve"}); carve != nullptr) {
-    const char* const end = carve->text.data() + carve->text.size();
-    const auto [stopped, error] =
-        std::from_chars(carve->text.data(), end, options.carve, std::chars_format::fixed);
-    if (carve->text == "off") {
-      options.carve = 0;
-    } else if (stopped != end || error != std::errc() || !(options.carve > 0 && options.carve <= 1)) {
+    const std::optional<double> value = number_of(carve->text);
+    options.carve = value.value_or(0);
+    if (carve->text != "off" && !(options.carve > 0 && options.carve <= 1)) {
       arguments.fail(*carve, fmt::format("carve is a cosine above 0, up to 1, such as 0.7, or off; got '{}'",
                                          carve->text));
     }
@@ -144,7 +167,7 @@ void parse_maxsim(Arguments& arguments, Spec& spec) {
   const Token* bare = arguments.find_bare(is_depth);
   if (keyed != nullptr && bare != nullptr) arguments.fail(*bare, "depth is given twice");
   const Token* depth = keyed != nullptr ? keyed : bare;
-  if (depth != nullptr && !spec.muvera && !spec.scan)
+  if (depth != nullptr && !spec.muvera && !spec.head && !spec.scan)
     arguments.fail(*depth, "maxsim alone scores every document, so it takes no depth");
   if (depth != nullptr) options.depth = arguments.read_depth(*depth);
   options.rows = read_format(arguments, options.rows);

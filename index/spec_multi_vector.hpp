@@ -7,6 +7,7 @@
 namespace vicinal {
 
 void parse_pool(Arguments& arguments, Spec& spec);
+void parse_head(Arguments& arguments, Spec& spec);
 void parse_scan(Arguments& arguments, Spec& spec);
 void parse_muvera(Arguments& arguments, Spec& spec);
 void parse_maxsim(Arguments& arguments, Spec& spec);

@@ -289,6 +289,13 @@ std::string pool_string(const PoolingOptions& pool) {
   return fmt::format("pool({}) | ", fmt::join(arguments, ", "));
 }
 
+std::string head_string(const TokenHeadOptions& head) {
+  std::string text = fmt::format("head(dim={}", head.dim);
+  if (head.samples != TokenHeadOptions().samples) text += fmt::format(", samples={}", head.samples);
+  if (head.ridge != TokenHeadOptions().ridge) text += fmt::format(", ridge={}", decimal(head.ridge));
+  return text + ") | ";
+}
+
 std::string scan_string(const ScanOptions& scan) {
   return fmt::format("scan({}, carve={})", to_string(scan.rows),
                      scan.carve == 0 ? "off" : decimal(scan.carve));
@@ -344,9 +351,10 @@ std::string explain_maxsim(const Spec& spec, std::size_t dim) {
 
 std::string to_string(const Spec& spec) {
   const std::string pool = spec.pool ? pool_string(*spec.pool) : std::string();
-  if (spec.maxsim && !spec.muvera)
+  if (spec.maxsim && !spec.muvera && !spec.head)
     return pool + (spec.scan ? scan_string(*spec.scan) + " | " : std::string()) + maxsim_string(spec);
   std::string text = pool + (spec.muvera ? muvera_string(*spec.muvera) : std::string()) +
+                     (spec.head ? head_string(*spec.head) : std::string()) +
                      std::string(dedup_string(spec.dedup)) + projection_string(spec) +
                      (spec.tiers.empty() ? codec_string(spec.codec) : tiers_string(spec.tiers)) + " | " +
                      index_string(spec.index);
@@ -360,20 +368,19 @@ std::string to_string(const Spec& spec) {
 std::string explain(const Spec& spec, std::size_t dim) {
   if (!spec.maxsim) return explain_vectors(spec, to_string(spec) + "\n", dim);
   const std::string title = to_string(spec) + "\n" + (spec.pool ? explain_pool(*spec.pool) : std::string());
-  if (!spec.muvera)
+  if (!spec.muvera && !spec.head)
     return title + (spec.scan ? explain_scan(spec, dim) : std::string()) + explain_maxsim(spec, dim);
-  const FdeOptions& muvera = *spec.muvera;
-  const std::size_t encoded = encoding_dim(muvera, dim);
-  const std::string text =
-      title +
-      fmt::format(
-          "muvera  one vector of {} values for the many of a document: {} repetitions of {} buckets\n",
-          encoded, muvera.reps, std::size_t{1} << muvera.bits);
-  Spec of_encodings = spec;
-  of_encodings.pool.reset();
-  of_encodings.muvera.reset();
-  of_encodings.maxsim.reset();
-  return explain_vectors(of_encodings, text, encoded) + explain_maxsim(spec, dim);
+  const std::size_t encoded = spec.head ? spec.head->dim : encoding_dim(*spec.muvera, dim);
+  std::string text = title;
+  if (spec.muvera)
+    text += fmt::format(
+        "muvera  one vector of {} values for the many of a document: {} repetitions of {} buckets\n", encoded,
+        spec.muvera->reps, std::size_t{1} << spec.muvera->bits);
+  if (spec.head)
+    text += fmt::format(
+        "head    one vector of {} values for the many of a document, learned from {} of all vectors\n",
+        encoded, spec.head->samples);
+  return explain_vectors(encodings_spec(spec), text, encoded) + explain_maxsim(spec, dim);
 }
 
 }  // namespace vicinal

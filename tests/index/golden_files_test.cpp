@@ -95,6 +95,8 @@ constexpr Golden files[] = {
     {"1-maxsim-b1", "maxsim(b1)", Metric::cosine, false},
     {"1-scan-i4-i8", "scan(i4, carve=0.6) | maxsim(i8, 3x)", Metric::ip, true},
     {"1-pool-scan-b1-f16", "pool(kmeans, 2x, protect=1) | scan(b1) | maxsim(f16, 4x)", Metric::cosine, false},
+    {"1-head-i8-hnsw", "head(dim=20, samples=40, ridge=0.1) | i8 | hnsw(m=4, efc=20) | maxsim(i8, 3x)",
+     Metric::cosine, true},
     {"1-muvera-i8-hnsw-i4",
      "muvera(reps=5, bits=2, dim=3, partition=planes) | i8 | hnsw(m=4, efc=20) | maxsim(i4, 3x)", Metric::ip,
      false, 0x356B7E5CC5940E2C},

@@ -88,6 +88,7 @@ std::vector<Original> make_originals(const TemporaryFolder& folder) {
       {"pca(4) | i8 | hnsw(m=8, efc=20, alpha=1.5, layout=fused)", Metric::ip, 30, 6, false, {}},
       {"maxsim(i8)", Metric::ip, 60, 6, true, {}},
       {"scan(i4) | maxsim(i8, 3x)", Metric::ip, 60, 6, true, {}},
+      {"head(dim=16, samples=30) | f32 | flat | maxsim(i8, 4x)", Metric::ip, 60, 6, false, {}},
       {"muvera(reps=3, bits=2, dim=2) | i8 | hnsw(m=4, efc=20) | maxsim(f16, 4x)",
        Metric::cosine,
        80,

@@ -18,6 +18,9 @@ TEST(MultiVectorSpec, CanonicalStrings) {
       {"scan | maxsim", "scan(i4, carve=0.7) | maxsim(i8, 5x)"},
       {"scan(b1, carve=off) | maxsim(f16, 20x)", "scan(b1, carve=off) | maxsim(f16, 20x)"},
       {"scan(carve=1) | maxsim(depth=2.5)", "scan(i4, carve=1) | maxsim(i8, 2.5x)"},
+      {"head | i8 | hnsw | maxsim", "head(dim=1024) | i8 | hnsw(m=32, efc=200) | maxsim(i8, 10x)"},
+      {"pool | head(dim=64, samples=100, ridge=0.5) | maxsim(f16, 2x)",
+       "pool(2x) | head(dim=64, samples=100, ridge=0.5) | f32 | flat | maxsim(f16, 2x)"},
       {"pool | maxsim", "pool(2x) | maxsim(i8)"},
       {"pool(ward, 3x) | scan(i8, carve=0.55) | maxsim", "pool(3x) | scan(i8, carve=0.55) | maxsim(i8, 5x)"},
       {"pool(kmeans, factor=1.5, protect=2, renormalise=off) | muvera(bits=2) | maxsim",
@@ -66,13 +69,20 @@ std::string reason(const char* spec) {
 TEST(MultiVectorSpec, ErrorsPointAtTheirPlace) {
   EXPECT_EQ(
       reason("i8 | hnsw | maxsim(i8)"),
-      "maxsim scores every document where neither muvera nor scan finds candidates, so no stage but pool "
-      "may come before it; got hnsw\n"
+      "maxsim scores every document where nothing such as muvera, head or scan finds candidates, so no stage "
+      "but pool may come before it; got hnsw\n"
       "i8 | hnsw | maxsim(i8)\n"
       "            ^");
   EXPECT_THAT(reason("muvera | i8 | hnsw"),
               HasSubstr("expected it at the end, as in muvera | i8 | hnsw | maxsim(i8)"));
   EXPECT_THAT(reason("scan(i4)"), HasSubstr("expected it at the end, as in scan(i4) | maxsim(i8)"));
+  EXPECT_THAT(reason("head | i8 | hnsw"),
+              HasSubstr("expected it at the end, as in head | i8 | hnsw | maxsim"));
+  EXPECT_THAT(reason("head(dim=8) | maxsim"), HasSubstr("dim must be 16 to 16384, got 8"));
+  EXPECT_THAT(reason("head(ridge=0) | maxsim"),
+              HasSubstr("ridge is a number from 0.000001 to 1000000 such as 0.01, got '0'"));
+  EXPECT_THAT(reason("head(reps=3) | maxsim"), HasSubstr("reps"));
+  EXPECT_THAT(reason("muvera | head | maxsim"), HasSubstr("a second encoding: head follows muvera"));
   EXPECT_THAT(reason("pool(2x)"), HasSubstr("expected maxsim at the end, as in pool(2x) | maxsim(i8)"));
   EXPECT_EQ(
       reason("pool | i8 | hnsw"),
@@ -128,6 +138,11 @@ TEST(MultiVectorSpec, Explained) {
       HasSubstr(
           "maxsim  i8: one byte a dimension and a scale per vector; 136 bytes a vector of a document\n"));
   EXPECT_THAT(text, HasSubstr("depth=10: the vectors of 10 x k documents are compared with the query's\n"));
+  EXPECT_THAT(
+      explain(parse_spec("head(dim=64) | i8 | flat | maxsim"), 128),
+      HasSubstr(
+          "head    one vector of 64 values for the many of a document, learned from 8192 of all vectors\n"
+          "codec   i8: one byte a dimension and a scale per vector; 72 bytes a vector\n"));
   EXPECT_EQ(explain(parse_spec("pool(2x) | scan(i4, carve=0.7) | maxsim(f16, 5x)"), 128),
             "pool(2x) | scan(i4, carve=0.7) | maxsim(f16, 5x)\n"
             "pool    the vectors of a document in 2 times fewer clusters (Ward's agglomeration), each kept "

@@ -23,6 +23,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr const char* scan_spec = "scan(i4, carve=0.7) | maxsim(f32, 3x)";
+constexpr const char* head_spec = "head(dim=128, samples=2000) | i8 | hnsw(m=12, efc=80) | maxsim(f32, 5x)";
 constexpr const char* muvera_spec =
     "muvera(reps=20, bits=3, dim=8) | i8 | hnsw(m=12, efc=80) | maxsim(f32, 10x)";
 
@@ -114,6 +115,23 @@ TEST(MultiVector, MuveraFindsNearlyAllAndScoresExactly) {
   IndexSearchOptions all;
   all.effort = 500;
   EXPECT_TRUE(same(index.search(sample().queries.batch(), 10, all), truth));
+}
+
+TEST(MultiVector, AHeadFindsNearlyAllAndScoresExactly) {
+  for (const Metric metric : {Metric::ip, Metric::cosine}) {
+    const Index index = build(head_spec, uncalibrated(), metric);
+    SearchStats stats;
+    SearchControl control;
+    control.stats = &stats;
+    const Neighbors found = index.search(sample().queries.batch(), 10, {}, control);
+    const Neighbors truth = build("maxsim(f32)", {}, metric).search(sample().queries.batch(), 10);
+    EXPECT_GT(recall(found.ids(), truth.ids(), 10), 0.9);
+    EXPECT_EQ(stats.reranked, 25U * 50);
+    EXPECT_THAT(stats.strategy, HasSubstr("maxsim(f32, 50) > head(128) > hnsw"));
+    IndexSearchOptions all;
+    all.effort = 500;
+    EXPECT_TRUE(same(index.search(sample().queries.batch(), 10, all), truth));
+  }
 }
 
 TEST(MultiVector, ACoarseScanFindsNearlyAllAndScoresExactly) {
@@ -255,7 +273,7 @@ TEST(MultiVector, EveryThreadCountGivesTheSame) {
   threads.executor = pool;
   SearchControl search;
   search.executor = pool;
-  for (const char* spec : {muvera_spec, scan_spec, "pool(kmeans, 2x) | maxsim(i4)"}) {
+  for (const char* spec : {muvera_spec, head_spec, scan_spec, "pool(kmeans, 2x) | maxsim(i4)"}) {
     const Index one = build(spec);
     const Index three = Index::build(sample().documents.batch(), spec, Metric::ip, {}, threads);
     EXPECT_TRUE(
@@ -272,11 +290,11 @@ TEST(MultiVector, SavedAndOpened) {
   const std::filesystem::path path = std::filesystem::temp_directory_path() / "vicinal_multi_vector_test.vcn";
   std::vector<Id> ids;
   for (std::size_t i = 0; i < 500; ++i) ids.push_back(static_cast<Id>(i * 7 % 500 + 1000));
-  for (const char* spec :
-       {muvera_spec, "maxsim(b1)", "scan(i4) | maxsim(i8)", "pool(3x) | scan(b2, carve=off) | maxsim(bf16)",
-        "muvera(reps=10, bits=2, projection=identity, final=300) | pca(64) | i4 | "
-        "flat | rerank(f16, 2x) | maxsim(i8, 5x)",
-        "muvera(paper) | f16 | hnsw(m=8, efc=40) | maxsim(e4m3)"}) {
+  for (const char* spec : {muvera_spec, "maxsim(b1)", "scan(i4) | maxsim(i8)", head_spec,
+                           "pool(3x) | scan(b2, carve=off) | maxsim(bf16)",
+                           "muvera(reps=10, bits=2, projection=identity, final=300) | pca(64) | i4 | "
+                           "flat | rerank(f16, 2x) | maxsim(i8, 5x)",
+                           "muvera(paper) | f16 | hnsw(m=8, efc=40) | maxsim(e4m3)"}) {
     for (const Metric metric : {Metric::ip, Metric::cosine}) {
       IndexOptions options;
       options.ids = ids;
@@ -309,7 +327,7 @@ TEST(MultiVector, OwnIdsInAnyOrder) {
 }
 
 TEST(MultiVector, FiltersActOnDocuments) {
-  for (const char* spec : {muvera_spec, scan_spec, "maxsim(i8)"}) {
+  for (const char* spec : {muvera_spec, head_spec, scan_spec, "maxsim(i8)"}) {
     const Index index = build(spec, uncalibrated());
     for (const std::size_t every : {2U, 50U, 400U}) {
       SearchControl control;
@@ -330,8 +348,9 @@ TEST(MultiVector, DocumentsWithoutVectorsAreNeverFound) {
   std::size_t without = 0;
   for (std::size_t d = 0; d < 30; ++d) without += documents.offsets[d] == documents.offsets[d + 1] ? 1 : 0;
   ASSERT_GT(without, 3U);
-  for (const char* spec : {"maxsim(f32)", "pool(2x) | scan | maxsim(f32)",
-                           "muvera(reps=4, bits=1, dim=4) | f32 | flat | maxsim(f32)"}) {
+  for (const char* spec :
+       {"maxsim(f32)", "head(dim=16) | f32 | flat | maxsim(f32)", "pool(2x) | scan | maxsim(f32)",
+        "muvera(reps=4, bits=1, dim=4) | f32 | flat | maxsim(f32)"}) {
     const Index index = Index::build(documents.batch(), spec, Metric::ip, uncalibrated());
     EXPECT_EQ(index.size(), 30U);
     const Documents query = make_documents(1, 16, 3, 3, 22, 1);

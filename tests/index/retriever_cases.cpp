@@ -144,6 +144,11 @@ std::vector<RetrieverCase> own_retriever_cases() {
                                own_ids ? "scan(b2, carve=off) | maxsim(f32, 20x)" : "scan | maxsim(f16)",
                                own_ids));
     cases.back().metrics = {Metric::ip, Metric::cosine};
+    cases.push_back(index_case(own_ids ? "head_with_ids" : "head",
+                               own_ids ? "head(dim=64) | f16 | hnsw(m=12, efc=80) | maxsim(f16, 20x)"
+                                       : "head(dim=64) | i8 | flat | maxsim(f32, 20x)",
+                               own_ids));
+    cases.back().metrics = {Metric::ip, Metric::cosine};
     cases.push_back(index_case(
         own_ids ? "muvera_with_ids" : "muvera",
         own_ids ? "muvera(reps=30, bits=1, projection=identity) | i8 | hnsw(m=12, efc=80) | maxsim(f16, 20x)"
