@@ -23,7 +23,7 @@ class TokenSnapshot {
   [[nodiscard]] std::size_t size() const { return content_ == nullptr ? 0 : content_->size; }  ///< documents
   [[nodiscard]] std::size_t tokens() const {
     return content_ == nullptr ? 0 : content_->tokens;
-  }                                                ///< their vectors
+  }                                                 ///< their vectors
   [[nodiscard]] std::size_t stored_tokens() const;  ///< with those of documents that were replaced or removed
   [[nodiscard]] std::size_t segments() const { return content_ == nullptr ? 0 : content_->segments.size(); }
   [[nodiscard]] std::size_t memory_bytes() const;
@@ -80,15 +80,18 @@ class LiveTokenStore {
  public:
   /// What changes together. Ids are not negative; none is twice in `ids`, nor in `ids` and `removed`.
   struct Change {
-    VectorBatch documents = {};         ///< added, or put in place of what has their id; one without vectors is never found
-    std::span<const Id> ids = {};       ///< one a document
-    std::span<const Id> removed = {};   ///< unknown ones are no error
-    bool must_be_new = false;           ///< refuse ids that are there already
+    VectorBatch documents =
+        {};  ///< added, or put in place of what has their id; one without vectors is never found
+    std::span<const Id> ids = {};      ///< one a document
+    std::span<const Id> removed = {};  ///< unknown ones are no error
+    bool must_be_new = false;          ///< refuse ids that are there already
   };
   /// A change that nothing is left to refuse. commit() makes it.
   class Prepared {
    public:
-    [[nodiscard]] std::size_t gone() const { return gone_; }  ///< documents that it takes away; replaced ones do not count
+    [[nodiscard]] std::size_t gone() const {
+      return gone_;
+    }  ///< documents that it takes away; replaced ones do not count
 
    private:
     friend class LiveTokenStore;

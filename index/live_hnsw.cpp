@@ -130,6 +130,9 @@ std::size_t LiveHnsw::apply(const LiveChange& change, const BuildControl& contro
                             const std::function<void()>& before) {
   LiveState& state = *state_;
   const std::size_t count = change.rows.rows();
+  if (!change.offsets.empty())
+    throw InvalidArgument(
+        "rows have offsets, so they are items of several vectors; expected one vector an item");
   if (change.ids.size() != count)
     throw InvalidArgument(fmt::format("{} ids for {} rows, expected one a row", change.ids.size(), count));
   if (count != 0) validate_batch(change.rows, dim(), "rows");

@@ -17,13 +17,6 @@ constexpr std::size_t documents_at_once = 64;  // of a scan, between two looks a
 // Encodings and candidates of queries held at one time.
 constexpr std::size_t most_values = std::size_t{1} << 24;
 
-void require_vectors(const VectorBatch& queries) {
-  for (std::size_t i = 0; queries.multi_vector() && i < queries.size(); ++i) {
-    if (queries.offsets[i] == queries.offsets[i + 1])
-      throw InvalidArgument(fmt::format("query {} has no vectors, expected at least 1", i));
-  }
-}
-
 }  // namespace
 
 void MultiVector::Params::validate() const {
@@ -60,7 +53,7 @@ std::size_t MultiVector::memory_bytes() const {
 
 void MultiVector::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                          const SearchControl& control) const {
-  require_vectors(queries);
+  require_vectors(queries, "query");
   if (scans()) {
     scan(queries, out, control);
   } else {

@@ -34,30 +34,30 @@ CodeStore CodeStore::gather(const Codec& codec, std::span<const Run> runs, const
   }
   made.records_ = Array<std::byte>(checked_product(made.size_, stride, "codes"));
   if (factors != 0) made.factors_ = Array<float>(checked_product(made.size_, factors, "factors"));
-  control.executor.for_each((runs.size() + runs_per_task - 1) / runs_per_task, [&](std::size_t task,
-                                                                                   std::size_t) {
-    const std::size_t end = std::min(runs.size(), (task + 1) * runs_per_task);
-    for (std::size_t r = task * runs_per_task; r < end; ++r) {
-      const auto& [store, first, count] = runs[r];
-      if (count == 0) continue;
-      std::byte* const to = made.records_.data() + begins[r] * stride;
-      if (store->lanes_ || store->blocks_) {
-        for (std::size_t i = 0; i < count; ++i) {
-          const std::size_t slot = first + i;
-          if (store->lanes_) {
-            codec.take_from_lanes(store->lane_group(slot), slot % Codec::block_size, to + i * stride);
+  control.executor.for_each(
+      (runs.size() + runs_per_task - 1) / runs_per_task, [&](std::size_t task, std::size_t) {
+        const std::size_t end = std::min(runs.size(), (task + 1) * runs_per_task);
+        for (std::size_t r = task * runs_per_task; r < end; ++r) {
+          const auto& [store, first, count] = runs[r];
+          if (count == 0) continue;
+          std::byte* const to = made.records_.data() + begins[r] * stride;
+          if (store->lanes_ || store->blocks_) {
+            for (std::size_t i = 0; i < count; ++i) {
+              const std::size_t slot = first + i;
+              if (store->lanes_) {
+                codec.take_from_lanes(store->lane_group(slot), slot % Codec::block_size, to + i * stride);
+              } else {
+                codec.take_from_block(store->block(slot), slot % Codec::block_size, to + i * stride);
+              }
+            }
           } else {
-            codec.take_from_block(store->block(slot), slot % Codec::block_size, to + i * stride);
+            std::memcpy(to, store->record(first), count * stride);
           }
+          if (factors != 0)
+            std::memcpy(made.factors_.data() + begins[r] * factors, store->factors() + first * factors,
+                        count * factors * sizeof(float));
         }
-      } else {
-        std::memcpy(to, store->record(first), count * stride);
-      }
-      if (factors != 0)
-        std::memcpy(made.factors_.data() + begins[r] * factors, store->factors() + first * factors,
-                    count * factors * sizeof(float));
-    }
-  });
+      });
   control.throw_if_stopped();
   return made;
 }

@@ -284,12 +284,15 @@ TEST(LiveTokenStore, RefusesAndIsAsItWas) {
               HasSubstr("documents item 17 vector 3 (row 71) column 2 is nan"));
   documents.values[(17 * 4 + 3) * dim + 2] = 1e9F;  // beyond f16
   EXPECT_THAT(refused(documents.batch(), ids, {}), testing::Not(HasSubstr("nothing was refused")));
-  EXPECT_THAT(refusal([] { LiveTokenStore(Codec::train({}, Metric::l2, make_documents(1, dim, 1, 1, 1).batch().rows)); }),
+  EXPECT_THAT(refusal([] {
+                LiveTokenStore(Codec::train({}, Metric::l2, make_documents(1, dim, 1, 1, 1).batch().rows));
+              }),
               HasSubstr("l2"));
   EXPECT_THAT(refusal([] { LiveTokenStore().apply({}); }), HasSubstr("no codec"));
   MaxSimQuery query;
-  EXPECT_THAT(refusal([&] { store.snapshot().prepare_query(MatrixView<const float>(nullptr, 0, dim), query); }),
-              HasSubstr("no vectors"));
+  EXPECT_THAT(
+      refusal([&] { store.snapshot().prepare_query(MatrixView<const float>(nullptr, 0, dim), query); }),
+      HasSubstr("no vectors"));
 }
 
 // Every change puts one length under all ids, so a reader that sees two lengths has seen half of a change.
