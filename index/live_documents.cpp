@@ -75,6 +75,7 @@ std::size_t LiveDocuments::apply(const LiveChange& change, const BuildControl& c
   bool is_in_documents = false;
   std::size_t gone = 0;
   try {
+    // Until it is ready nobody sees what was learnt, and the next change learns anew.
     if (first) learn(documents, control);
     LiveTokenStore::Prepared prepared =
         tokens_->prepare({documents, change.ids, change.removed, change.must_be_new}, control);
@@ -105,12 +106,6 @@ std::size_t LiveDocuments::apply(const LiveChange& change, const BuildControl& c
     }
   } catch (...) {
     if (is_in_documents) tokens_->restore(std::move(was));
-    if (first) {
-      // The next change is the first then. Nobody has seen these.
-      graph_ = LiveHnsw();
-      encoder_ = FdeEncoder();
-      tokens_.reset();
-    }
     throw;
   }
   ready_.store(true, std::memory_order_release);

@@ -1,6 +1,5 @@
 #include "vicinal/index/live_record.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 #include "vicinal/core/error.hpp"
@@ -40,7 +39,7 @@ void require_length(bool right) {
   if (!right) throw CorruptFile("a record of the log has another length than it says");
 }
 
-// What follows the header: offsets, ids, removed ids and vectors.
+// What follows the header: offsets, ids, removed ids and vectors. That offsets ascend is asked by whoever makes the change.
 LiveChange parse_documents(std::span<const std::byte> rest, std::uint64_t count, std::uint64_t removed,
                            std::size_t dim) {
   const std::uint64_t words = rest.size() / sizeof(Id);
@@ -54,8 +53,6 @@ LiveChange parse_documents(std::span<const std::byte> rest, std::uint64_t count,
   require_length(rows <= bytes / sizeof(float) / dim && rows * dim * sizeof(float) == bytes);
   LiveChange change;
   change.offsets = {offsets, count + 1};
-  if (offsets[0] != 0 || !std::ranges::is_sorted(change.offsets))
-    throw CorruptFile("a record of the log has offsets that do not ascend from 0");
   change.ids = {ids, count};
   change.removed = {ids + count, removed};
   change.rows = {values, rows, dim};

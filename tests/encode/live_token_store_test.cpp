@@ -4,13 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <set>
-#include <thread>
 #include <vector>
 
 #include "vicinal/core/error.hpp"
@@ -293,42 +291,6 @@ TEST(LiveTokenStore, RefusesAndIsAsItWas) {
   EXPECT_THAT(
       refusal([&] { store.snapshot().prepare_query(MatrixView<const float>(nullptr, 0, dim), query); }),
       HasSubstr("no vectors"));
-}
-
-// Every change puts one length under all ids, so a reader that sees two lengths has seen half of a change.
-TEST(LiveTokenStore, ReadersSeeChangesWhole) {
-  constexpr std::size_t count = 12;
-  LiveTokenStore store(codec_of(CodecKind::i8, Metric::ip));
-  std::vector<Id> ids;
-  for (Id id = 0; id < static_cast<Id>(count); ++id) ids.push_back(id);
-  const auto all_of = [&](std::size_t length) { return make_documents(count, dim, length, length, 5); };
-  store.apply({all_of(1).batch(), ids});
-  std::atomic<bool> over = false;
-  std::atomic<std::size_t> reads = 0;
-  std::vector<std::thread> readers;
-  for (int r = 0; r < 2; ++r) {
-    readers.emplace_back([&] {
-      const Documents query = make_documents(1, dim, 3, 3, 6);
-      MaxSimQuery prepared;
-      std::vector<float> out(count);
-      do {
-        const TokenSnapshot now = store.snapshot();
-        now.prepare_query(query.batch().item(0), prepared);
-        const std::size_t tokens = now.score(prepared, ids, out.data());
-        EXPECT_EQ(now.size(), count);
-        EXPECT_EQ(tokens, now.tokens());
-        EXPECT_EQ(tokens % count, 0U);
-        ++reads;
-      } while (!over);
-    });
-  }
-  for (std::size_t change = 0; change < 150; ++change) {
-    store.apply({all_of(1 + change % most_length).batch(), ids});
-    if (change % 20 == 0) store.compact();
-  }
-  over = true;
-  for (std::thread& reader : readers) reader.join();
-  EXPECT_GE(reads, 2U);
 }
 
 }  // namespace

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <limits>
 #include <map>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "vicinal/core/append_log.hpp"
@@ -389,48 +387,31 @@ TEST(LiveMultiVector, RefusesRecordsThatAreNotOfDocuments) {
   EXPECT_THROW((void)opened_with("hnsw", {3, 2, 0, 1, 0, 2}), CorruptFile);
 }
 
-// Two thirds of the documents stay, the others come and go; those that stay are found at their distances, by every search.
-TEST(LiveMultiVector, SearchesWhileItChanges) {
-  constexpr std::size_t stay = 60;
-  const Documents documents = make_documents(90, dim, 2, 4, 3);
-  for (const char* spec :
-       {scan_spec, "muvera(reps=4, bits=2, dim=4) | i8 | hnsw(m=6, efc=30) | maxsim(i8, 10x)"}) {
-    LiveIndex index = LiveIndex::create(dim, spec, Metric::ip);
-    index.add(documents.batch(), numbers(90));
-    index.remove(numbers(30, stay));
-    std::atomic<bool> over = false;
-    std::vector<std::thread> readers;
-    for (int r = 0; r < 2; ++r) {
-      readers.emplace_back([&] {
-        const Documents asked = make_documents(2, dim, 3, 3, 3, 1000);
-        do {
-          const Neighbors found = index.search(asked.batch(), 90);
-          for (std::size_t q = 0; q < found.size(); ++q) {
-            const std::span<const Id> ids = found.ids()[q].first(found.counts()[q]);
-            const std::set<Id> seen(ids.begin(), ids.end());
-            EXPECT_EQ(seen.size(), ids.size());
-            EXPECT_EQ(std::ranges::count_if(seen, [](Id id) { return id < static_cast<Id>(stay); }), stay);
-            // A change is of ten documents, which come and go together.
-            EXPECT_LE(ids.size(), 90U);
-          }
-        } while (!over);
-      });
-    }
-    std::vector<std::uint64_t> own;
-    for (std::size_t change = 0; change < 24; ++change) {
-      const std::size_t first = stay + change % 3 * 10;
-      index.upsert(documents.batch().part(first, 10, own), numbers(10, static_cast<Id>(first)));
-      index.upsert(documents.batch().part(change % 6 * 10, 10, own),
-                   numbers(10, static_cast<Id>(change % 6 * 10)));
-      index.remove(numbers(10, static_cast<Id>(first)));
-      if (change % 8 == 0) {
-        EXPECT_EQ(index.freeze(false).size(), stay);
-      }
-    }
-    over = true;
-    for (std::thread& reader : readers) reader.join();
-    EXPECT_EQ(index.size(), stay);
-  }
+TEST(LiveMultiVector, CompactLetsGoOfWhatIsGone) {
+  const TemporaryFolder folder;
+  LiveIndex index = LiveIndex::create(folder / "g.vcn", dim, scan_spec, Metric::ip);
+  index.add(make_documents(100, dim, 5, 5, 3).batch(), numbers(100));
+  const std::size_t full = index.memory_bytes();
+  index.remove(numbers(40));
+  EXPECT_GE(index.memory_bytes(), full);
+  index.compact();
+  EXPECT_LT(index.memory_bytes(), full * 7 / 10);
+}
+
+TEST(LiveMultiVector, WhatIsLearntIsLearntFromTheFirstChangeThatIsMade) {
+  Documents documents = make_documents(300, dim, 4, 4, 3);
+  const Documents asked = queries();
+  const char* const spec = "muvera(reps=4, bits=2, dim=4) | i8 | hnsw(m=6, efc=30) | maxsim(f16, 10x)";
+  LiveIndex index = LiveIndex::create(dim, spec, Metric::ip),
+            fresh = LiveIndex::create(dim, spec, Metric::ip);
+  documents.values[5] = 1e9F;  // beyond f16, which is seen when it is coded
+  EXPECT_THROW(index.add(documents.batch(), numbers(300)), InvalidArgument);
+  EXPECT_EQ(index.size(), 0U);
+  EXPECT_EQ(index.search(asked.batch(), 3).counts()[0], 0U);
+  documents.values[5] = 0.1F;
+  index.add(documents.batch(), numbers(300));
+  fresh.add(documents.batch(), numbers(300));
+  EXPECT_TRUE(same(index.search(asked.batch(), 300), fresh.search(asked.batch(), 300)));
 }
 
 }  // namespace
