@@ -387,6 +387,26 @@ TEST(LiveMultiVector, RefusesRecordsThatAreNotOfDocuments) {
   EXPECT_THROW((void)opened_with("hnsw", {3, 2, 0, 1, 0, 2}), CorruptFile);
 }
 
+// Their encodings are zeros, which are nearer to what points away from all others.
+TEST(LiveMultiVector, DocumentsWithoutVectorsTakeNoPlaces) {
+  LiveIndex index = LiveIndex::create(
+      dim, "muvera(reps=4, bits=2, dim=4, centre=off) | f32 | hnsw(m=6, efc=30) | maxsim(f32, 1x)",
+      Metric::ip);
+  index.add(make_documents(50, dim, 3, 3, 3).batch(), numbers(50));
+  const std::vector<std::uint64_t> none(101, 0);
+  index.add({MatrixView<const float>(nullptr, 0, dim), none}, numbers(100, 50));
+  EXPECT_EQ(index.size(), 150U);
+  EXPECT_TRUE(index.contains(149));
+  Documents asked = make_documents(20, dim, 3, 3, 3);
+  for (float& value : asked.values) value = -value;
+  const Neighbors found = index.search(asked.batch(), 10);
+  for (std::size_t q = 0; q < found.size(); ++q) {
+    ASSERT_EQ(found.counts()[q], 10U) << q;
+    EXPECT_TRUE(std::ranges::all_of(found.ids()[q], [](Id id) { return id < 50; }));
+  }
+  EXPECT_EQ(index.freeze(false).size(), 150U);
+}
+
 TEST(LiveMultiVector, CompactLetsGoOfWhatIsGone) {
   const TemporaryFolder folder;
   LiveIndex index = LiveIndex::create(folder / "g.vcn", dim, scan_spec, Metric::ip);
