@@ -42,6 +42,8 @@ CodeStore CodeStore::gather(const Codec& codec, std::span<const Run> runs, const
           if (count == 0) continue;
           std::byte* const to = made.records_.data() + begins[r] * stride;
           if (store->lanes_ || store->blocks_) {
+            // What is beyond the dimensions is not in lanes.
+            if (store->lanes_) std::fill_n(to, count * stride, codec.lane_padding());
             for (std::size_t i = 0; i < count; ++i) {
               const std::size_t slot = first + i;
               if (store->lanes_) {
