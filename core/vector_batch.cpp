@@ -69,4 +69,12 @@ void validate_batch(const VectorBatch& batch, std::size_t dim, const char* what)
   }
 }
 
+void require_vectors(const VectorBatch& batch, const char* what) {
+  for (std::size_t i = 0; batch.multi_vector() && i < batch.size(); ++i) {
+    if (batch.offsets[i] != batch.offsets[i + 1]) continue;
+    throw InvalidArgument(std::string(what) + " " + std::to_string(i) +
+                          " has no vectors, expected at least 1");
+  }
+}
+
 }  // namespace vicinal

@@ -49,4 +49,7 @@ void require_finite(MatrixView<const float> rows, const char* what);
 /// values; of one that is not, item, vector and column are named.
 void validate_batch(const VectorBatch& batch, std::size_t dim, const char* what);
 
+/// Throws InvalidArgument for an item without vectors ("query 3 has no vectors"), of a batch whose offsets ascend.
+void require_vectors(const VectorBatch& batch, const char* what);
+
 }  // namespace vicinal

@@ -50,6 +50,19 @@ class TokenStore {
   static TokenStore build(const CodecOptions& options, Metric metric, const VectorBatch& documents,
                           const BuildControl& control = {});
 
+  /// Encodes documents with a codec that is there already: document i is number order[i] of `documents`, or has no vector where that is
+  /// no_document. There may be no vector at all. Throws InvalidArgument as build() does, and what the codec refuses, named by row; Cancelled.
+  static constexpr std::uint32_t no_document = 0xFFFF'FFFF;
+  static TokenStore encode(const Codec& codec, const VectorBatch& documents,
+                           std::span<const std::uint32_t> order, const BuildControl& control = {});
+  /// Documents of other stores of the same codec, copied as they are coded; without a store one that has no vector.
+  struct Place {
+    const TokenStore* store = nullptr;
+    std::uint32_t document = 0;
+  };
+  static TokenStore gather(const Codec& codec, std::span<const Place> documents,
+                           const BuildControl& control = {});
+
   [[nodiscard]] std::size_t size() const {
     return offsets_.empty() ? 0 : offsets_.size() - 1;
   }                                                                   ///< documents

@@ -316,7 +316,9 @@ Index Index::of_parts(const Spec& spec, std::uint64_t seed, AnyRetriever retriev
   index.seed_ = seed;
   index.retriever_ = std::move(retriever);
   const bool row_numbers = ids.empty() || (ids.front() == 0 && ids.back() == static_cast<Id>(ids.size()) - 1);
-  if (calibrate) {
+  if (const auto* documents = index.retriever_.get_if<MultiVector>(); documents != nullptr && calibrate) {
+    index.calibration_ = calibrate_multi_vector(*documents, {}, {}, seed, control);
+  } else if (calibrate) {
     Array<float> rows(checked_product(index.size(), index.dim(), "vectors"));
     const MatrixView<float> vectors(rows.data(), index.size(), index.dim());
     std::vector<Id> numbers(index.size());

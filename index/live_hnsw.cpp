@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "vicinal/core/change_ids.hpp"
 #include "vicinal/core/error.hpp"
 #include "vicinal/core/vector_batch.hpp"
 #include "vicinal/index/live_builder.hpp"
@@ -16,22 +17,6 @@ namespace vicinal {
 namespace {
 
 constexpr std::size_t rows_per_task = 64;
-
-void require_ids(const LiveChange& change) {
-  const auto negative = std::ranges::find_if(change.ids, [](Id id) { return id < 0; });
-  if (negative != change.ids.end()) {
-    throw InvalidArgument(fmt::format("id {} of row {} is negative, expected 0 or more", *negative,
-                                      negative - change.ids.begin()));
-  }
-  std::vector<Id> sorted(change.ids.begin(), change.ids.end());
-  std::ranges::sort(sorted);
-  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
-    throw InvalidArgument(fmt::format("id {} is given twice, expected unique ids", *twice));
-  for (const Id id : change.removed) {
-    if (std::ranges::binary_search(sorted, id))
-      throw InvalidArgument(fmt::format("id {} is both added and removed by one change", id));
-  }
-}
 
 // The records of rows before they have slots.
 struct Encoded {
@@ -145,10 +130,13 @@ std::size_t LiveHnsw::apply(const LiveChange& change, const BuildControl& contro
                             const std::function<void()>& before) {
   LiveState& state = *state_;
   const std::size_t count = change.rows.rows();
+  if (!change.offsets.empty())
+    throw InvalidArgument(
+        "rows have offsets, so they are items of several vectors; expected one vector an item");
   if (change.ids.size() != count)
     throw InvalidArgument(fmt::format("{} ids for {} rows, expected one a row", change.ids.size(), count));
   if (count != 0) validate_batch(change.rows, dim(), "rows");
-  require_ids(change);
+  require_change_ids(change.ids, change.removed);
   const Encoded encoded(state.codec, change.rows, control);
   std::optional<Encoded> precise;
   if (state.rerank) precise.emplace(state.rerank->codec, change.rows, control);

@@ -28,6 +28,8 @@ struct LiveChange {
   std::span<const Id> ids = {};       ///< one a row
   std::span<const Id> removed = {};   ///< unknown ones are no error
   bool must_be_new = false;           ///< refuse ids that are there already
+  std::span<const std::uint64_t> offsets =
+      {};  ///< of documents of several vectors, as VectorBatch has them; there is one id a document then. A LiveHnsw has none
 };
 
 /// A navigable graph whose content changes while others search it.

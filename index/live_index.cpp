@@ -3,90 +3,30 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
 #include <utility>
 
-#include "vicinal/core/append_log.hpp"
 #include "vicinal/core/error.hpp"
-#include "vicinal/index/live_record.hpp"
+#include "vicinal/index/live_index_state.hpp"
+#include "vicinal/index/live_parts.hpp"
 #include "vicinal/index/reranked.hpp"
 
 namespace vicinal {
 namespace {
 
-// Fewer rows are no sample to learn a mean from.
-constexpr std::size_t least_sample = 256;
-constexpr AppendLog::Identity no_file{};
-
-std::filesystem::path log_of(const std::filesystem::path& path) {
-  std::filesystem::path log = path;
-  log += ".log";
-  return log;
-}
-
-void require_live(const Spec& spec) {
-  const auto refuse = [&](const char* what) {
-    throw Unsupported(
-        fmt::format("an index that changes has no {}, got \"{}\"; expected codec | hnsw | rerank", what,
-                    to_string(spec)));
-  };
-  if (spec.maxsim) refuse("maxsim");
-  if (spec.dedup != Deduplication::none) refuse("dedup");
-  if (spec.projection.kind != ProjectionKind::none) refuse("projection");
-  if (!spec.tiers.empty()) refuse("tiers");
-  if (!std::holds_alternative<HnswOptions>(spec.index)) refuse("flat scan");
-  if (spec.rerank && spec.rerank->residual) refuse("rerank on residuals");
-  if (is_rabitq(spec.codec.kind) || is_product(spec.codec.kind)) refuse("graph over codes of a few bits");
-}
-
-// A codec learnt from what comes first. Of few rows the mean would be that of a moment.
-Codec first_codec(const CodecOptions& options, Metric metric, MatrixView<const float> rows,
-                  const BuildControl& control) {
-  if (!is_integer(options.kind) || !options.centre || rows.rows() >= least_sample)
-    return Codec::train(options, metric, rows, control);
-  const std::vector<float> origin(rows.cols());
-  return Codec::restore(options, metric, rows.cols(), origin);
-}
-
-const Hnsw& graph_of(const Index& index, const Reranked*& reranked) {
-  reranked = index.retriever().get_if<Reranked>();
-  const auto* graph = (reranked == nullptr ? index.retriever() : reranked->inner()).get_if<Hnsw>();
-  if (graph == nullptr) throw Unsupported("this retriever cannot change");
-  return *graph;
-}
+// A change of documents always has offsets in the log.
+constexpr std::uint64_t no_documents[] = {0};
 
 }  // namespace
 
-struct LiveIndex::State {
-  Spec spec;
-  std::uint64_t seed = 1;
-  Metric metric = Metric::l2;
-  std::size_t dim = 0;
-  std::filesystem::path path;  // empty: in memory
-
-  // The graph is made with the first change, and stays.
-  LiveHnsw graph;
-  std::atomic<bool> has_graph = false;
-
-  mutable std::mutex changing;
-  AppendLog log;
-  bool broken = false;  // memory and log may differ
-  bool closed = false;
-  mutable std::mutex calibration_mutex;
-  std::optional<Calibration> calibration;
-
-  void set_graph(LiveHnsw made) {
-    graph = std::move(made);
-    has_graph.store(true, std::memory_order_release);
-  }
-  [[nodiscard]] bool ready() const { return has_graph.load(std::memory_order_acquire); }
-  void take(const Index& index);
-  void make_graph(MatrixView<const float> rows, const BuildControl& control);
-  void require_writable() const;
-  std::size_t change(const LiveChange& change, const BuildControl& control, bool logged);
-  [[nodiscard]] Index freeze(bool calibrate, GraphLayout layout, const BuildControl& control) const;
-};
+void LiveIndex::State::begin(const CreateRecord& record) {
+  spec = with_seed(parse_spec(record.spec), record.seed);
+  require_live(spec);
+  if (const auto* options = std::get_if<HnswOptions>(&spec.index)) options->validate();
+  seed = record.seed;
+  metric = record.metric;
+  dim = record.dim;
+  if (spec.maxsim) documents = std::make_unique<LiveDocuments>(spec, metric, dim);
+}
 
 void LiveIndex::State::take(const Index& index) {
   require_live(index.spec());
@@ -95,8 +35,12 @@ void LiveIndex::State::take(const Index& index) {
   metric = index.metric();
   dim = index.dim();
   calibration = index.calibration();
+  if (spec.maxsim) {
+    documents = std::make_unique<LiveDocuments>(index);
+    return;
+  }
   const Reranked* reranked = nullptr;
-  const Hnsw& hnsw = graph_of(index, reranked);
+  const Hnsw& hnsw = graph_of(index.retriever(), reranked);
   set_graph(LiveHnsw(hnsw, index.ids(), reranked == nullptr ? nullptr : &reranked->rows(),
                      reranked == nullptr ? 0 : reranked->depth()));
 }
@@ -111,7 +55,13 @@ void LiveIndex::State::make_graph(MatrixView<const float> rows, const BuildContr
 }
 
 std::size_t LiveIndex::State::change(const LiveChange& change, const BuildControl& control, bool logged) {
-  if (!ready()) {
+  if (documents == nullptr && !change.offsets.empty()) {
+    throw InvalidArgument(
+        fmt::format("items have offsets, so they are of several vectors, for which {} has no maxsim stage: "
+                    "expected one, as in maxsim(i8)",
+                    to_string(spec)));
+  }
+  if (documents == nullptr && !ready()) {
     if (change.rows.rows() == 0 && change.ids.empty()) return 0;
     validate_batch(change.rows, dim, "rows");
     if (change.rows.rows() == 0)
@@ -121,10 +71,13 @@ std::size_t LiveIndex::State::change(const LiveChange& change, const BuildContro
   bool is_logged = false;
   const auto write_log = [&] {
     if (!logged || !log.is_open()) return;
-    log.append(RecordParts(change, dim).parts());
+    LiveChange whole = change;
+    if (documents != nullptr && change.offsets.empty()) whole.offsets = no_documents;
+    log.append(RecordParts(whole, dim).parts());
     is_logged = true;
   };
   try {
+    if (documents != nullptr) return documents->apply(change, control, write_log);
     return graph.apply(change, control, write_log);
   } catch (...) {
     broken = broken || is_logged;
@@ -136,27 +89,7 @@ LiveIndex LiveIndex::create(std::size_t dim, std::string_view spec, Metric metri
   if (dim == 0) throw InvalidArgument("the dimension is 0, expected at least 1");
   LiveIndex index;
   index.state_ = std::make_shared<State>();
-  State& state = *index.state_;
-  state.spec = with_seed(parse_spec(spec), seed);
-  require_live(state.spec);
-  std::get<HnswOptions>(state.spec.index).validate();
-  state.seed = seed;
-  state.metric = metric;
-  state.dim = dim;
-  return index;
-}
-
-LiveIndex LiveIndex::create(const std::filesystem::path& path, std::size_t dim, std::string_view spec,
-                            Metric metric, std::uint64_t seed) {
-  LiveIndex index = create(dim, spec, metric, seed);
-  for (const std::filesystem::path& file : {path, log_of(path)}) {
-    if (std::filesystem::exists(file))
-      throw IoError("cannot create " + file.string() + ": it exists already (open goes on from it)");
-  }
-  State& state = *index.state_;
-  state.path = path;
-  state.log = AppendLog::create(log_of(path), no_file);
-  state.log.append(RecordParts(CreateRecord{dim, seed, metric, to_string(state.spec)}).parts());
+  index.state_->begin({dim, seed, metric, std::string(spec)});
   return index;
 }
 
@@ -167,71 +100,32 @@ LiveIndex LiveIndex::from(const Index& index) {
   return live;
 }
 
-LiveIndex LiveIndex::open(const std::filesystem::path& path, const BuildControl& control) {
-  LiveIndex index;
-  index.state_ = std::make_shared<State>();
-  State& state = *index.state_;
-  state.path = path;
-  const std::filesystem::path log = log_of(path);
-  bool has_log = std::filesystem::exists(log);
-  if (std::filesystem::exists(path) || !has_log) {
-    const Container file = Container::open(path, OpenMode::load);
-    state.take(Index::open(file));
-    if (has_log) {
-      const AppendLog::Identity belongs_to = AppendLog::identity_of(log);
-      // A log that was folded into the file, just before it could be replaced.
-      const bool folded = Index::folded_log(file) == belongs_to;
-      if (belongs_to != file.uuid() && !folded) {
-        throw CorruptFile(log.string() + ": the log belongs to another file than " + path.string() +
-                          "; its changes would be lost, move it away to open without them");
-      }
-      has_log = !folded;
-    }
-    if (!has_log) {
-      state.log = AppendLog::create(log, file.uuid());
-      return index;
-    }
-  }
-  const auto visit = [&](std::span<const std::byte> record) {
-    try {
-      auto parsed = parse_record(record, state.dim);
-      if (const auto* created = std::get_if<CreateRecord>(&parsed)) {
-        if (state.dim != 0) throw CorruptFile("a log begins twice");
-        state.spec = with_seed(parse_spec(created->spec), created->seed);
-        require_live(state.spec);
-        state.seed = created->seed;
-        state.metric = created->metric;
-        state.dim = created->dim;
-        return;
-      }
-      state.change(std::get<LiveChange>(parsed), control, false);
-    } catch (const InvalidArgument& error) {
-      throw CorruptFile(log.string() + ": " + error.what());
-    } catch (const CorruptFile& error) {
-      throw CorruptFile(log.string() + ": " + error.what());
-    }
-  };
-  state.log = AppendLog::open(log, visit);
-  if (state.dim == 0) {
-    throw CorruptFile(log.string() + ": the log holds nothing and there is no " + path.string() +
-                      " that it belongs to");
-  }
-  return index;
-}
-
 std::size_t LiveIndex::size() const {
-  return state_ != nullptr && state_->ready() ? state_->graph.size() : 0;
+  if (state_ == nullptr) return 0;
+  if (state_->documents != nullptr) return state_->documents->size();
+  return state_->ready() ? state_->graph.size() : 0;
 }
 std::size_t LiveIndex::dim() const { return state_ == nullptr ? 0 : state_->dim; }
 Metric LiveIndex::metric() const { return state_ == nullptr ? Metric::l2 : state_->metric; }
 std::size_t LiveIndex::memory_bytes() const {
-  return state_ != nullptr && state_->ready() ? state_->graph.memory_bytes() : 0;
+  if (state_ == nullptr) return 0;
+  if (state_->documents != nullptr) return state_->documents->memory_bytes();
+  return state_->ready() ? state_->graph.memory_bytes() : 0;
 }
 const Spec& LiveIndex::spec() const { return state_->spec; }
 std::uint64_t LiveIndex::seed() const { return state_->seed; }
-bool LiveIndex::contains(Id id) const { return state_->ready() && state_->graph.contains(id); }
-std::vector<Id> LiveIndex::ids() const { return state_->ready() ? state_->graph.ids() : std::vector<Id>(); }
-std::size_t LiveIndex::retired() const { return state_->ready() ? state_->graph.retired() : 0; }
+bool LiveIndex::contains(Id id) const {
+  if (state_->documents != nullptr) return state_->documents->contains(id);
+  return state_->ready() && state_->graph.contains(id);
+}
+std::vector<Id> LiveIndex::ids() const {
+  if (state_->documents != nullptr) return state_->documents->ids();
+  return state_->ready() ? state_->graph.ids() : std::vector<Id>();
+}
+std::size_t LiveIndex::retired() const {
+  if (state_->documents != nullptr) return state_->documents->retired();
+  return state_->ready() ? state_->graph.retired() : 0;
+}
 std::optional<Calibration> LiveIndex::calibration() const {
   const std::lock_guard lock(state_->calibration_mutex);
   return state_->calibration;
@@ -242,6 +136,10 @@ std::uint64_t LiveIndex::log_bytes() const {
 }
 
 void LiveIndex::reconstruct(std::span<const Id> ids, MatrixView<float> out) const {
+  if (state_->documents != nullptr)
+    throw Unsupported(
+        "documents of several vectors are given back one by one: freeze(), then "
+        "MultiVector::documents().decode()");
   if (!state_->ready() && !ids.empty())
     throw InvalidArgument(fmt::format("id {} is not in the index", ids.front()));
   if (state_->ready()) state_->graph.reconstruct(ids, out);
@@ -276,6 +174,8 @@ RangeNeighbors LiveIndex::search_range(MatrixView<const float> queries, float ra
 std::size_t LiveIndex::effort_for(const IndexSearchOptions& options, std::size_t k) const {
   Params{options}.validate();
   if (!options.target_recall) return options.effort;
+  // A scan is exact and meets every target.
+  if (state_->documents != nullptr && state_->documents->scans()) return 0;
   const std::optional<Calibration> measured = calibration();
   if (!measured) {
     throw InvalidArgument(
@@ -289,6 +189,7 @@ void LiveIndex::search(const VectorBatch& queries, NeighborsView out, const Para
   if (state_ == nullptr) throw InvalidArgument("the index is empty: nothing was created or opened");
   const std::size_t effort = effort_for(params.search, out.k());
   validate_batch(queries, dim(), "queries");
+  if (state_->documents != nullptr) return state_->documents->search(queries, out, effort, control);
   if (queries.multi_vector())
     throw InvalidArgument("queries of several vectors for an index of single vectors");
   LiveHnsw::Params search{};
@@ -315,28 +216,26 @@ std::size_t LiveIndex::apply(const LiveChange& change, const BuildControl& contr
   return state_->change(change, control, true);
 }
 
-void LiveIndex::State::require_writable() const {
-  if (closed) throw InvalidArgument("the index of " + path.string() + " is closed, expected an open one");
-  if (broken) throw IoError("an earlier change of " + path.string() + " failed half way; open it again");
-}
-
-void LiveIndex::close() {
-  const std::lock_guard lock(state_->changing);
-  if (state_->path.empty()) return;
-  state_->log = AppendLog();
-  state_->closed = true;
-}
-
 bool LiveIndex::consolidate(std::size_t nodes, const BuildControl& control) {
+  if (state_->documents != nullptr) return state_->documents->consolidate(nodes, control);
   return !state_->ready() || state_->graph.consolidate(nodes, control);
 }
 
-Index LiveIndex::State::freeze(bool calibrate, GraphLayout layout, const BuildControl& control) const {
+Index LiveIndex::State::freeze(bool calibrate, std::optional<GraphLayout> wanted,
+                               const BuildControl& control) const {
+  Spec of_layout = spec;
+  auto* const graph_options = std::get_if<HnswOptions>(&of_layout.index);
+  if (graph_options == nullptr && wanted)
+    throw InvalidArgument(fmt::format("a layout is given, {} has no graph", to_string(spec)));
+  if (graph_options != nullptr && wanted) graph_options->layout = *wanted;
+  const GraphLayout layout = graph_options == nullptr ? GraphLayout::plain : graph_options->layout;
+  if (documents != nullptr) {
+    LiveDocuments::Frozen frozen = documents->freeze(layout, control);
+    return Index::of_parts(of_layout, seed, std::move(frozen.retriever), frozen.ids, calibrate, control);
+  }
   if (!ready() || graph.size() == 0)
     throw InvalidArgument("the index is empty, an immutable one needs at least one vector");
   LiveHnsw::Frozen frozen = graph.freeze(layout, control);
-  Spec of_layout = spec;
-  std::get<HnswOptions>(of_layout.index).layout = layout;
   AnyRetriever retriever = std::move(frozen.graph);
   if (spec.rerank)
     retriever = Reranked(std::move(retriever), std::move(frozen.rerank_rows), spec.rerank->depth);
@@ -345,25 +244,7 @@ Index LiveIndex::State::freeze(bool calibrate, GraphLayout layout, const BuildCo
 
 Index LiveIndex::freeze(bool calibrate, std::optional<GraphLayout> layout,
                         const BuildControl& control) const {
-  const GraphLayout own = std::get<HnswOptions>(state_->spec.index).layout;
-  return state_->freeze(calibrate, layout.value_or(own), control);
-}
-
-void LiveIndex::compact(bool calibrate, const BuildControl& control) {
-  State& state = *state_;
-  const std::lock_guard lock(state.changing);
-  if (state.path.empty())
-    throw InvalidArgument("the index has no file, expected one that was opened or created at a path");
-  state.require_writable();
-  const Index frozen = state.freeze(calibrate, std::get<HnswOptions>(state.spec.index).layout, control);
-  const std::filesystem::path log = log_of(state.path);
-  frozen.save(state.path, AppendLog::identity_of(log));
-  // From here on the old log is history: what were appended to it would be lost.
-  state.broken = true;
-  state.log = AppendLog::create(log, Container::open(state.path, OpenMode::map).uuid());
-  state.broken = false;
-  const std::lock_guard measured(state.calibration_mutex);
-  state.calibration = frozen.calibration();
+  return state_->freeze(calibrate, layout, control);
 }
 
 }  // namespace vicinal

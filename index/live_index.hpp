@@ -17,7 +17,8 @@ namespace vicinal {
 /// change that was made is there after a crash.
 ///
 /// The spec is codec | hnsw | rerank: a graph over f32, f16, bf16, float8, i8 or i4, with or without rerank rows; other stages need an immutable
-/// Index. The file is that of an Index, `<path>`, and the log `<path>.log` (docs/format.md): opening reads the file and makes the changes of
+/// Index. Of documents of several vectors it is muvera | codec | hnsw | rerank | maxsim, or maxsim alone, which scores every document; items have
+/// offsets then, one id a document, and one without vectors counts but is never found. The file is that of an Index, `<path>`, and the log `<path>.log` (docs/format.md): opening reads the file and makes the changes of
 /// the log again; compact() writes a new file and begins a new log. Whatever instant a process ends at, what is opened afterwards holds every change that was
 /// made, each whole.
 ///
@@ -52,10 +53,11 @@ class LiveIndex {
   [[nodiscard]] std::vector<Id> ids() const;      ///< ascending
   [[nodiscard]] std::size_t retired() const;      ///< removed, but still a way through the graph
   [[nodiscard]] std::uint64_t log_bytes() const;  ///< 0 without a log
-  /// The vectors of `ids`, one a row, as the index holds them. Throws InvalidArgument.
+  /// The vectors of `ids`, one a row, as the index holds them. Throws InvalidArgument; Unsupported for documents of several vectors.
   void reconstruct(std::span<const Id> ids, MatrixView<float> out) const;
 
-  /// As Index::search; the content is that of the moment at which each query begins.
+  /// As Index::search; the content is that of the moment at which each query begins, of documents of several vectors that of a block of
+  /// queries.
   [[nodiscard]] Neighbors search(const VectorBatch& queries, std::size_t k,
                                  const IndexSearchOptions& options = {},
                                  const SearchControl& control = {}) const;
@@ -74,8 +76,12 @@ class LiveIndex {
   /// Makes a change whole: on disk first when there is a log, then for searches to see. Returns how many items it took away. Throws as
   /// LiveHnsw::apply() does, and IoError; nothing is changed then.
   std::size_t apply(const LiveChange& change, const BuildControl& control = {});
-  void add(const VectorBatch& items, std::span<const Id> ids) { apply({items.rows, ids, {}, true}); }
-  void upsert(const VectorBatch& items, std::span<const Id> ids) { apply({items.rows, ids, {}, false}); }
+  void add(const VectorBatch& items, std::span<const Id> ids) {
+    apply({items.rows, ids, {}, true, items.offsets});
+  }
+  void upsert(const VectorBatch& items, std::span<const Id> ids) {
+    apply({items.rows, ids, {}, false, items.offsets});
+  }
   std::size_t remove(std::span<const Id> ids) { return apply({{}, {}, ids, false}); }
 
   /// Lets go of the files, so that they can be opened again; later changes throw InvalidArgument, searches go on. Nothing in memory is lost or

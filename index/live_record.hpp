@@ -26,7 +26,7 @@ struct CreateRecord {
 class RecordParts {
  public:
   explicit RecordParts(const CreateRecord& create);
-  RecordParts(const LiveChange& change, std::size_t dim);
+  RecordParts(const LiveChange& change, std::size_t dim);  ///< with offsets: of documents of several vectors
   [[nodiscard]] std::span<const std::span<const std::byte>> parts() const { return parts_; }
 
  private:
@@ -36,7 +36,7 @@ class RecordParts {
   std::vector<std::span<const std::byte>> parts_;
 };
 
-/// Throws CorruptFile unless `record` is one of the two. It must be aligned for floats and ids, and outlive a change, whose spans point into it.
+/// Throws CorruptFile unless `record` is one of them. A change of documents of several vectors has offsets, even where it only removes. It must be aligned for floats and ids, and outlive a change, whose spans point into it.
 std::variant<CreateRecord, LiveChange> parse_record(std::span<const std::byte> record, std::size_t dim);
 
 }  // namespace vicinal

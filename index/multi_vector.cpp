@@ -18,13 +18,6 @@ namespace {
 // Encodings and candidates of queries held at one time.
 constexpr std::size_t most_values = std::size_t{1} << 24;
 
-void require_vectors(const VectorBatch& queries) {
-  for (std::size_t i = 0; queries.multi_vector() && i < queries.size(); ++i) {
-    if (queries.offsets[i] == queries.offsets[i + 1])
-      throw InvalidArgument(fmt::format("query {} has no vectors, expected at least 1", i));
-  }
-}
-
 void require_depth(double depth) {
   if (!(depth >= 1 && std::isfinite(depth)))
     throw InvalidArgument(fmt::format("the depth is {}, expected at least 1", depth));
@@ -99,7 +92,7 @@ std::size_t MultiVector::memory_bytes() const {
 
 void MultiVector::search(const VectorBatch& queries, NeighborsView out, const Params& params,
                          const SearchControl& control) const {
-  require_vectors(queries);
+  require_vectors(queries, "query");
   if (!params.encodings.empty()) require_encodings(queries, params);
   if (!scans()) return search_candidates(queries, out, params, control);
   SearchStats stats;

@@ -26,19 +26,28 @@ struct SampledQueries {
   std::vector<Id> documents;
 };
 
-SampledQueries sample_queries(const VectorBatch& documents, std::uint64_t seed) {
+SampledQueries sample_queries(const VectorBatch& documents, const TokenStore& stored, std::uint64_t seed) {
   SampledQueries sample;
+  std::vector<float> decoded;
   RandomStream random(seed, sample_stream);
-  const std::size_t draws = std::min(documents.size(), most_queries);
+  const std::size_t draws = std::min(stored.size(), most_queries);
   for (std::size_t i = 0; i < draws; ++i) {
     // One of each of as many equal parts of all, so that none is drawn twice.
-    const std::size_t first = documents.size() * i / draws;
-    const std::size_t document = first + random.next_below(documents.size() * (i + 1) / draws - first);
-    const MatrixView<const float> vectors = documents.item(document);
-    if (vectors.empty()) continue;
+    const std::size_t first = stored.size() * i / draws;
+    const std::size_t document = first + random.next_below(stored.size() * (i + 1) / draws - first);
+    MatrixView<const float> vectors;
+    if (documents.size() > 0) {
+      vectors = documents.item(document);
+    } else {
+      decoded.resize(stored.tokens(document) * stored.dim());
+      const MatrixView<float> own(decoded.data(), stored.tokens(document), stored.dim());
+      stored.decode(document, own);
+      vectors = own;
+    }
+    if (vectors.rows() == 0) continue;
     for (std::size_t v = 0; v < std::min(vectors.rows(), vectors_of_a_query); ++v)
       sample.rows.insert(sample.rows.end(), vectors[v].begin(), vectors[v].end());
-    sample.offsets.push_back(sample.rows.size() / documents.dim());
+    sample.offsets.push_back(sample.rows.size() / stored.dim());
     sample.documents.push_back(static_cast<Id>(document));
   }
   return sample;
@@ -108,9 +117,9 @@ std::optional<Calibration> calibrate_multi_vector(const MultiVector& retriever, 
   SampledQueries sample;
   VectorBatch asked = queries;
   if (!calibration.given_queries) {
-    sample = sample_queries(documents, seed);
+    sample = sample_queries(documents, retriever.documents(), seed);
     if (sample.documents.empty()) return std::nullopt;
-    asked = {{sample.rows.data(), sample.offsets.back(), documents.dim()}, sample.offsets};
+    asked = {{sample.rows.data(), sample.offsets.back(), retriever.dim()}, sample.offsets};
   }
   const std::size_t itself = calibration.given_queries ? 0 : 1;
   calibration.k = std::min(measured_k, retriever.size() - itself);

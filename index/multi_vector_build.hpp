@@ -18,7 +18,7 @@ MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatc
                                BuildEncodings build_encodings, const BuildControl& control);
 
 /// Measures the share of the exact ten nearest, on the stored vectors, that rising numbers of candidates give. On `queries`; when there are
-/// none, on the first vectors of documents that `seed` chooses, each without itself. Nothing for a scan, which is exact.
+/// none, on the first vectors of documents that `seed` chooses, each without itself; without documents, as the retriever has them stored. Nothing for a scan, which is exact.
 std::optional<Calibration> calibrate_multi_vector(const MultiVector& retriever, const VectorBatch& documents,
                                                   const VectorBatch& queries, std::uint64_t seed,
                                                   const BuildControl& control);

@@ -25,6 +25,16 @@ class CodeStore {
   /// Throws InvalidArgument when their sizes do not fit together.
   static CodeStore of_codes(const Codec& codec, Array<std::byte> records, Array<float> factors);
 
+  /// Records [first, first + count) of a store.
+  struct Run {
+    const CodeStore* store = nullptr;
+    std::size_t first = 0;
+    std::size_t count = 0;
+  };
+  /// The records of runs one after the other, copied and not coded anew, as they come from build(). Throws InvalidArgument where a store has
+  /// records of another size than `codec` makes. Runs on control.executor.
+  static CodeStore gather(const Codec& codec, std::span<const Run> runs, const BuildControl& control = {});
+
   /// The same vectors with their records in blocks (Codec::has_blocks(), else as they are): for scans, which score_range() does. They have no
   /// record() then, and to score them in another order takes longer.
   [[nodiscard]] CodeStore in_blocks() const;

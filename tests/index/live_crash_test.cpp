@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vicinal/index/live_index.hpp"
+#include "vicinal/index/multi_vector.hpp"
 #include "../core/temporary_folder.hpp"
 #include "sample_data.hpp"
 
@@ -65,7 +66,15 @@ namespace vicinal {
 namespace {
 
 constexpr std::size_t dim = 6;
-constexpr const char* spec = "f32 | hnsw(m=4, efc=20)";
+
+// An index of single vectors, or of documents of several.
+struct Variety {
+  const char* spec;
+  Metric metric;
+  bool several;
+
+  friend std::ostream& operator<<(std::ostream& out, const Variety& variety) { return out << variety.spec; }
+};
 
 struct Step {
   enum class Kind { upsert, remove, compact } kind;
@@ -78,19 +87,20 @@ const std::vector<Step> steps{{Kind::upsert, 0, 20}, {Kind::upsert, 10, 20}, {Ki
                               {Kind::compact, 0, 0}, {Kind::compact, 0, 0},  {Kind::upsert, 3, 4},
                               {Kind::remove, 40, 20}};
 
-// What step `step` puts under an id.
-std::vector<float> vector_of(std::size_t step, Id id) {
-  const Rows rows = make_rows(1, dim, 100 + step, static_cast<std::uint64_t>(id));
-  return rows.values;
+// What step `step` puts under an id: a vector, or up to three, or none.
+std::vector<float> vectors_of(const Variety& variety, std::size_t step, Id id) {
+  const std::size_t count = variety.several ? static_cast<std::size_t>(id + 1) % 4 : 1;
+  const Rows rows = make_rows(4, dim, 100 + step, static_cast<std::uint64_t>(id));
+  return {rows.values.begin(), rows.values.begin() + static_cast<std::ptrdiff_t>(count * dim)};
 }
 
 using Content = std::map<Id, std::vector<float>>;
 
-Content content_after(std::size_t done) {
+Content content_after(const Variety& variety, std::size_t done) {
   Content content;
   for (std::size_t step = 0; step < done; ++step) {
     for (Id id = steps[step].first; id < steps[step].first + static_cast<Id>(steps[step].count); ++id) {
-      if (steps[step].kind == Kind::upsert) content[id] = vector_of(step, id);
+      if (steps[step].kind == Kind::upsert) content[id] = vectors_of(variety, step, id);
       if (steps[step].kind == Kind::remove) content.erase(id);
     }
   }
@@ -99,6 +109,18 @@ Content content_after(std::size_t done) {
 
 Content content_of(const LiveIndex& index) {
   const std::vector<Id> ids = index.ids();
+  if (index.spec().maxsim) {
+    Content content;
+    if (ids.empty()) return content;
+    const Index frozen = index.freeze(false);
+    const TokenStore& documents = frozen.retriever().get_if<MultiVector>()->documents();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      std::vector<float>& vectors = content[ids[i]];
+      vectors.resize(documents.tokens(i) * dim);
+      documents.decode(i, {vectors.data(), documents.tokens(i), dim});
+    }
+    return content;
+  }
   std::vector<float> rows(ids.size() * dim);
   index.reconstruct(ids, {rows.data(), ids.size(), dim});
   Content content;
@@ -108,24 +130,32 @@ Content content_of(const LiveIndex& index) {
   return content;
 }
 
-void run_step(LiveIndex& index, std::size_t step) {
+void upsert(LiveIndex& index, const Variety& variety, std::size_t step, std::span<const Id> ids) {
+  std::vector<float> rows;
+  std::vector<std::uint64_t> offsets{0};
+  for (const Id id : ids) {
+    const std::vector<float> vectors = vectors_of(variety, step, id);
+    rows.insert(rows.end(), vectors.begin(), vectors.end());
+    offsets.push_back(rows.size() / dim);
+  }
+  const MatrixView<const float> all(rows.data(), offsets.back(), dim);
+  index.upsert(variety.several ? VectorBatch(all, offsets) : VectorBatch(all), ids);
+}
+
+void run_step(LiveIndex& index, const Variety& variety, std::size_t step) {
   std::vector<Id> ids(steps[step].count);
   std::iota(ids.begin(), ids.end(), steps[step].first);
-  std::vector<float> rows;
   switch (steps[step].kind) {
     case Kind::compact: index.compact(false); break;
     case Kind::remove: index.remove(ids); break;
-    case Kind::upsert:
-      for (const Id id : ids) {
-        const std::vector<float> row = vector_of(step, id);
-        rows.insert(rows.end(), row.begin(), row.end());
-      }
-      index.upsert(MatrixView<const float>(rows.data(), ids.size(), dim), ids);
-      break;
+    case Kind::upsert: upsert(index, variety, step, ids); break;
   }
 }
 
-TEST(LiveIndexCrash, WhateverCallItEndsAtEveryAcknowledgedChangeIsThere) {
+class LiveIndexCrash : public testing::TestWithParam<Variety> {};
+
+TEST_P(LiveIndexCrash, WhateverCallItEndsAtEveryAcknowledgedChangeIsThere) {
+  const Variety variety = GetParam();
   // Shared with the child: -1 until the index is there, then how many steps were made.
   void* const page = ::mmap(nullptr, sizeof(long), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(page, MAP_FAILED);
@@ -139,10 +169,10 @@ TEST(LiveIndexCrash, WhateverCallItEndsAtEveryAcknowledgedChangeIsThere) {
     ASSERT_GE(child, 0);
     if (child == 0) {
       calls_left = call;
-      LiveIndex index = LiveIndex::create(path, dim, spec, Metric::l2);
+      LiveIndex index = LiveIndex::create(path, dim, variety.spec, variety.metric);
       *done = 0;
       for (std::size_t step = 0; step < steps.size(); ++step) {
-        run_step(index, step);
+        run_step(index, variety, step);
         *done = static_cast<long>(step) + 1;
       }
       _exit(0);
@@ -156,20 +186,27 @@ TEST(LiveIndexCrash, WhateverCallItEndsAtEveryAcknowledgedChangeIsThere) {
     const auto made = static_cast<std::size_t>(*done);
     LiveIndex index = LiveIndex::open(path);
     const Content found = content_of(index);
-    EXPECT_TRUE(found == content_after(made) || (made < steps.size() && found == content_after(made + 1)))
+    EXPECT_TRUE(found == content_after(variety, made) ||
+                (made < steps.size() && found == content_after(variety, made + 1)))
         << "call " << call << ", " << made << " steps made";
     // And it goes on from there.
     const std::vector<Id> id{1000};
-    const std::vector<float> row = vector_of(99, 1000);
-    index.upsert(MatrixView<const float>(row.data(), 1, dim), id);
+    upsert(index, variety, 99, id);
     Content expected = found;
-    expected[1000] = row;
+    expected[1000] = vectors_of(variety, 99, 1000);
     index = LiveIndex();
     EXPECT_TRUE(content_of(LiveIndex::open(path)) == expected) << call;
   }
   EXPECT_GT(call, 40);
   ::munmap(page, sizeof(long));
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Varieties, LiveIndexCrash,
+    testing::Values(Variety{"f32 | hnsw(m=4, efc=20)", Metric::l2, false},
+                    Variety{"muvera(reps=2, bits=1, dim=3) | f32 | hnsw(m=4, efc=20) | maxsim(f32)",
+                            Metric::ip, true},
+                    Variety{"maxsim(f32)", Metric::ip, true}));
 
 }  // namespace
 }  // namespace vicinal

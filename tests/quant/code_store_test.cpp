@@ -50,6 +50,26 @@ class CodeStores : public testing::TestWithParam<CodecCase> {
   }
 };
 
+TEST_P(CodeStores, GatherRecordsOfAnyLayout) {
+  const SampleVectors vectors = clustered_vectors(100, 45, 1);
+  const Codec codec = trained_on(vectors);
+  const CodeStore plain = CodeStore::build(codec, vectors.view(), {});
+  const CodeStore lanes = plain.in_lanes(), blocks = plain.in_blocks();
+  const std::vector<CodeStore::Run> runs{{&lanes, 13, 20}, {&plain, 90, 10}, {&blocks, 7, 30},
+                                         {&plain, 4, 0},   {&lanes, 99, 1},  {&plain, 0, 40}};
+  std::vector<std::uint32_t> order;
+  for (const CodeStore::Run& run : runs) {
+    for (std::size_t i = 0; i < run.count; ++i) order.push_back(static_cast<std::uint32_t>(run.first + i));
+  }
+  expect_same(CodeStore::gather(codec, runs), CodeStore::build(codec, vectors.view(), order));
+  EXPECT_EQ(CodeStore::gather(codec, {}).size(), 0U);
+  const SampleVectors longer = clustered_vectors(20, 46, 1);
+  const CodeStore other = CodeStore::build(trained_on(longer), longer.view(), {});
+  const std::vector<CodeStore::Run> wrong{{&other, 0, 1}};
+  EXPECT_THAT([&] { (void)CodeStore::gather(codec, wrong); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("dimension 46, expected")));
+}
+
 TEST_P(CodeStores, HoldWhatTheCodecEncodes) {
   const SampleVectors vectors = clustered_vectors(600, 45, 1);
   const Codec codec = trained_on(vectors);
