@@ -37,13 +37,12 @@ struct SearchStats {
   std::string strategy;  ///< how it was answered, outermost decorator first: "hnsw(ef=64) > rerank(f16, 30)"
   StopReason stop = StopReason::complete;  ///< the worst over the queries
   /// In their order, of retrievers that take all queries through one stage after the other (MultiVector); else empty.
-  std::vector<StageTime> stages;
-
-  std::string advice;  ///< what would have taken less work, where that is plain; else empty
+  std::vector<StageTime> stages = {};
+  std::string advice = {};  ///< what would have taken less work, where that is plain; else empty
 
   void add_time(std::string_view stage, double seconds);
-  void add_work(const SearchStats&
-                    other);  ///< sums counters and times, keeps the worst stop reason; words are untouched
+  /// Sums counters and times, keeps the worst stop reason; words are untouched.
+  void add_work(const SearchStats& other);
 };
 
 /// How one search call runs, the same for every retriever. All members have defaults that do nothing.

@@ -291,7 +291,8 @@ TEST(LiveMultiVector, GoesOnFromAnIndexAndFreezesToItsContent) {
 
 TEST(LiveMultiVector, RefusesAndIsAsItWas) {
   for (const char* other :
-       {"muvera(reps=2) | i8 | flat | maxsim(i8)", "muvera(reps=2) | b1 | hnsw | maxsim(i8)"})
+       {"muvera(reps=2) | i8 | flat | maxsim(i8)", "muvera(reps=2) | b1 | hnsw | maxsim(i8)",
+        "head | i8 | hnsw | maxsim(i8)", "scan | maxsim(i8)", "pool | maxsim(i8)"})
     EXPECT_THROW((void)LiveIndex::create(dim, other, Metric::ip), Unsupported) << other;
   expect_error<InvalidArgument>([] { (void)LiveIndex::create(dim, scan_spec, Metric::l2); }, "l2");
   for (const char* spec : {scan_spec, muvera_spec}) {

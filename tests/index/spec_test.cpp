@@ -191,14 +191,14 @@ TEST(SpecError, ShowsTheReasonTheSpecAndACaret) {
     (void)parse_spec("i8 | hnws | rerank");
     FAIL();
   } catch (const SpecError& error) {
-    EXPECT_STREQ(
-        error.what(),
-        "unknown stage 'hnws', expected one of dedup, muvera, truncate, pca, qpca, f32, f16, bf16, i8, i4, "
-        "b1, b2, e4m3, "
-        "e5m2, e3m4, pq, opq, tiers, flat, "
-        "hnsw, rerank, maxsim; did you mean 'hnsw'?\n"
-        "i8 | hnws | rerank\n"
-        "     ^");
+    EXPECT_STREQ(error.what(),
+                 "unknown stage 'hnws', expected one of dedup, pool, muvera, head, scan, truncate, pca, "
+                 "qpca, f32, f16, bf16, i8, i4, "
+                 "b1, b2, e4m3, "
+                 "e5m2, e3m4, pq, opq, tiers, flat, "
+                 "hnsw, rerank, maxsim; did you mean 'hnsw'?\n"
+                 "i8 | hnws | rerank\n"
+                 "     ^");
     EXPECT_EQ(error.position(), 5U);
   }
 }
