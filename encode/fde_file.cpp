@@ -72,28 +72,28 @@ void FdeEncoder::save(ContainerWriter& writer, const std::string& prefix) const 
   if (!mean().empty()) writer.add(prefix + "/mean", mean());
 }
 
-FdeEncoder FdeEncoder::load(const Container& file, const std::string& prefix, const FdeOptions& options,
+FdeEncoder FdeEncoder::load(const Container& file, const std::string& prefix, const FdeOptions& expected,
                             std::size_t token_dim) {
   const auto corrupt = [&](const char* section, const std::string& reason) {
     return CorruptFile(fmt::format("section {}/{}: {}", prefix, section, reason));
   };
   const std::string_view bytes = file.metadata(prefix + "/options");
-  FdeOptions expected = options;
+  FdeOptions options = expected;
   const bool before =
-      bytes.size() == sizeof(FdeHeader) && bytes[offsetof(FdeHeader, partition)] == 0 && !options.partition;
-  if (before) expected.partition = FdePartition::planes;
-  FdeHeader header = header_of(expected, token_dim);
+      bytes.size() == sizeof(FdeHeader) && bytes[offsetof(FdeHeader, partition)] == 0 && !expected.partition;
+  if (before) options.partition = FdePartition::planes;
+  FdeHeader header = header_of(options, token_dim);
   if (before) header.partition = 0;
   if (bytes.size() != sizeof(header)) throw corrupt("options", "wrong length");
   if (std::memcmp(bytes.data(), &header, sizeof(header)) != 0)
     throw corrupt("options", "another encoder than the index says");
   Array<float> mean;
-  if (expected.centre) mean = file.array<float>(prefix + "/mean", token_dim);
+  if (options.centre) mean = file.array<float>(prefix + "/mean", token_dim);
   for (const float value : std::as_const(mean).span()) {
     if (!std::isfinite(value)) throw corrupt("mean", "holds a value that is not finite");
   }
   try {
-    return restore(expected, token_dim, std::as_const(mean).span());
+    return restore(options, token_dim, std::as_const(mean).span());
   } catch (const InvalidArgument& error) {
     throw corrupt("options", error.what());
   }

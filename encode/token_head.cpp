@@ -153,7 +153,7 @@ TokenHeadTables::Fit TokenHeadTables::make_fit(const BuildControl& control) cons
     for (std::size_t i = 0; i < rows.rows(); ++i) lengths.push_back(length_of(rows[i]));
     for (std::size_t panel = 0; panel < width / panel_tokens; ++panel) {
       const std::size_t feature = panel * panel_tokens;
-      float* const out = const_cast<float*>(fit_features(made, block, panel));
+      auto* const out = const_cast<float*>(fit_features(made, block, panel));
       pooling_kernels().products(packed.data(), rows.rows(), panels.data() + feature * token_dim,
                                  panel_tokens, token_dim, out, panel_tokens);
       for (std::size_t i = 0; i < rows.rows(); ++i) {

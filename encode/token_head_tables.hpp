@@ -101,8 +101,8 @@ void require_head_options(const TokenHeadOptions& options, std::size_t token_dim
 /// Throws InvalidArgument unless the batch has that dimension, offsets that end at its rows, and finite values of at most 2^54.
 void require_head_tokens(const VectorBatch& batch, std::size_t token_dim, const char* what);
 
-/// Adds up the features of the tokens: `out` has dim values.
-void add_features(const TokenHeadTables& tables, MatrixView<const float> tokens, TokenHeadScratch& scratch,
+/// Adds up the features of all the tokens: `out` has dim values.
+void add_features(const TokenHeadTables& t, MatrixView<const float> all, TokenHeadScratch& scratch,
                   std::span<float> out);
 /// Encodings of documents [first, first + out.rows()), at most head_group of them.
 void encode_head_documents(const TokenHeadTables& tables, const TokenHeadTables::Fit& fit,

@@ -17,10 +17,10 @@ namespace vicinal {
 class DocumentEncoder {
  public:
   DocumentEncoder() = default;
-  DocumentEncoder(FdeEncoder encoder)
-      : any_(std::move(encoder)) {}  // NOLINT(google-explicit-constructor): is one
-  DocumentEncoder(TokenHead encoder)
-      : any_(std::move(encoder)) {}  // NOLINT(google-explicit-constructor): is one
+  // NOLINTNEXTLINE(google-explicit-constructor): it is one
+  DocumentEncoder(FdeEncoder encoder) : any_(std::move(encoder)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): it is one
+  DocumentEncoder(TokenHead encoder) : any_(std::move(encoder)) {}
 
   [[nodiscard]] std::string_view name() const { return get_if<FdeEncoder>() != nullptr ? "muvera" : "head"; }
   /// nullptr when it is the other.

@@ -12,8 +12,8 @@
 
 namespace vicinal {
 
-LiveDocuments::LiveDocuments(const Spec& spec, Metric metric, std::size_t dim)
-    : spec_(spec), metric_(metric), dim_(dim) {
+LiveDocuments::LiveDocuments(Spec spec, Metric metric, std::size_t dim)
+    : spec_(std::move(spec)), metric_(metric), dim_(dim) {
   if (metric == Metric::l2)
     throw InvalidArgument("MaxSim is a sum of inner products: the metric is l2, expected ip or cosine");
 }

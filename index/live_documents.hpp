@@ -24,7 +24,7 @@ namespace vicinal {
 /// half-way. Any number of threads search; changes wait for each other.
 class LiveDocuments {
  public:
-  LiveDocuments(const Spec& spec, Metric metric, std::size_t dim);
+  LiveDocuments(Spec spec, Metric metric, std::size_t dim);
   /// Goes on from an index over a MultiVector. Shares the vectors, copies the graph. Throws Unsupported.
   explicit LiveDocuments(const Index& index);
 

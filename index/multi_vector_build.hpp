@@ -14,7 +14,7 @@ namespace vicinal {
 using BuildEncodings = FunctionRef<AnyRetriever(MatrixView<const float> encodings)>;
 
 /// Throws InvalidArgument as TokenStore::build() and FdeEncoder::train() do, Cancelled.
-MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& documents,
+MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& given,
                                BuildEncodings build_encodings, const BuildControl& control);
 
 /// Measures the share of the exact ten nearest, on the stored vectors, that rising numbers of candidates give. On `queries`; when there are

@@ -57,9 +57,9 @@ class ScannedQuery {
 void scan_documents(const TokenStore& documents, double carve, const VectorBatch& queries, NeighborsView out,
                     const SearchControl& control) {
   const std::size_t size = documents.size();
+  if (queries.size() == 0) return;
   const std::size_t threads = control.executor.concurrency();
-  const std::size_t slices =
-      queries.size() == 0 || queries.size() >= threads ? 1 : (threads + queries.size() - 1) / queries.size();
+  const std::size_t slices = queries.size() >= threads ? 1 : (threads + queries.size() - 1) / queries.size();
   const std::size_t slice_size = (size + slices - 1) / slices;
   std::vector<std::vector<Ranked>> found(queries.size() * slices);
   std::mutex mutex;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include <array>
@@ -37,6 +38,9 @@ constexpr std::array projections{std::pair("sketch", FdeProjection::sketch),
                                  std::pair("identity", FdeProjection::identity)};
 constexpr std::array buckets{std::pair("unit", FdeBucket::unit), std::pair("mean", FdeBucket::mean)};
 constexpr std::array empties{std::pair("zero", FdeEmpty::zero), std::pair("nearest", FdeEmpty::nearest)};
+
+constexpr std::array partitions{std::pair("planes", FdePartition::planes),
+                                std::pair("cross", FdePartition::cross_polytope)};
 
 nb::object mean_of(const FdeEncoder& encoder) {
   const std::span<const float> mean = encoder.mean();
@@ -79,8 +83,9 @@ FdeEncoder make_encoder(std::size_t dim, const FdeOptions& options, nb::handle d
 
 void construct(FdeEncoder* self, nb::handle dim, nb::handle reps, nb::handle bits, nb::handle projection_dim,
                const std::string& projection, bool per_bucket, const std::string& bucket,
-               const std::string& empty, bool centre, nb::handle final_dim, bool scale_tokens,
-               nb::handle seed, nb::handle documents, nb::handle mean) {
+               const std::string& empty, const std::optional<std::string>& partition, bool centre,
+               nb::handle final_dim, bool scale_tokens, nb::handle seed, nb::handle documents,
+               nb::handle mean) {
   FdeOptions options;
   options.reps = whole_number(reps, "reps", 0, most);
   options.bits = whole_number(bits, "bits", 0, most);
@@ -89,6 +94,7 @@ void construct(FdeEncoder* self, nb::handle dim, nb::handle reps, nb::handle bit
   options.per_bucket = per_bucket;
   options.bucket = named(buckets, bucket, "bucket");
   options.empty = named(empties, empty, "empty");
+  if (partition) options.partition = named(partitions, *partition, "partition");
   options.centre = centre;
   options.final_dim = whole_number(final_dim, "final_dim", 0, most);
   options.scale_tokens = scale_tokens;
@@ -118,6 +124,7 @@ nb::dict options_of(const FdeEncoder& encoder) {
   result["per_bucket"] = options.per_bucket;
   result["bucket"] = name_of(buckets, options.bucket);
   result["empty"] = name_of(empties, options.empty);
+  result["partition"] = name_of(partitions, options.partition_for(encoder.token_dim()));
   result["centre"] = options.centre;
   result["final_dim"] = options.final_dim;
   result["scale_tokens"] = options.scale_tokens;
@@ -136,9 +143,9 @@ Parameters
 dim : int
     Values of a vector.
 reps : int
-    Repetitions, each with planes of its own.
+    Repetitions, each with buckets of its own.
 bits : int
-    Planes a repetition: 2^bits buckets.
+    2^bits buckets a repetition.
 projection_dim : int
     Values a bucket; not read with projection="identity".
 projection : "sketch", "dense" or "identity"
@@ -149,6 +156,9 @@ bucket : "unit" or "mean"
     What a document's bucket holds: the direction of the sum of its vectors, or their mean as in the paper.
 empty : "zero" or "nearest"
     What a document's bucket without vectors holds: nothing, or the vector next to it as in the paper.
+partition : "planes" or "cross", optional
+    What buckets are: the sides of planes as in the paper, or which of some random directions a vector is nearest to, or to the opposite of which
+    (a cross-polytope), which finds more with few buckets. By default that up to 4 bits, planes beyond.
 centre : bool
     Subtract the mean vector from documents; needs documents or a mean.
 final_dim : int
@@ -167,11 +177,12 @@ void bind_fde_encoder(nb::module_& module) {
   nb::class_<FdeEncoder> fde(module, "FdeEncoder", nb::is_final(), encoder_documentation);
   fde.def("__init__", &construct, "dim"_a, nb::kw_only(), "reps"_a = 40, "bits"_a = 3, "projection_dim"_a = 8,
           "projection"_a = "sketch", "per_bucket"_a = true, "bucket"_a = "unit", "empty"_a = "zero",
-          "centre"_a = true, "final_dim"_a = 0, "scale_tokens"_a = false, "seed"_a = 1,
-          "documents"_a = nb::none(), "mean"_a = nb::none(),
+          "partition"_a = nb::none(), "centre"_a = true, "final_dim"_a = 0, "scale_tokens"_a = false,
+          "seed"_a = 1, "documents"_a = nb::none(), "mean"_a = nb::none(),
           nb::sig("def __init__(self, dim: int, *, reps: int = 40, bits: int = 3, projection_dim: int = 8, "
                   "projection: str = 'sketch', per_bucket: bool = True, bucket: str = 'unit', "
-                  "empty: str = 'zero', centre: bool = True, final_dim: int = 0, scale_tokens: bool = False, "
+                  "empty: str = 'zero', partition: str | None = None, centre: bool = True, final_dim: int = "
+                  "0, scale_tokens: bool = False, "
                   "seed: int = 1, documents: Items | None = None, mean: Vectors | None = None) -> None"))
       .def_static("paper", &paper, "dim"_a, nb::kw_only(), "reps"_a = 20, "bits"_a = 5,
                   "projection_dim"_a = 16, "final_dim"_a = 0, "scale_tokens"_a = false, "seed"_a = 1,

@@ -66,7 +66,7 @@ def build(
         Read where they lie when rows are contiguous; float16, bfloat16, uint8 and int8 are converted. Documents of several vectors are
         a tuple: document i is rows[offsets[i] : offsets[i + 1]], and the spec ends in ``maxsim``.
     spec : str
-        What to build: ``dedup | projection | codec | index | rerank``, or ``muvera | ... | maxsim``; `vicinal.explain` tells what a spec
+        What to build: ``dedup | projection | codec | index | rerank``, or ``pool | muvera | ... | maxsim``; `vicinal.explain` tells what a spec
         means.
     metric : "l2", "ip" or "cosine"
     ids : (n,) integers, optional

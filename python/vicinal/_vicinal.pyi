@@ -189,6 +189,7 @@ class FdeEncoder:
         per_bucket: bool = True,
         bucket: str = "unit",
         empty: str = "zero",
+        partition: str | None = None,
         centre: bool = True,
         final_dim: int = 0,
         scale_tokens: bool = False,

@@ -89,18 +89,18 @@ def test_every_option_matters(documents: Items) -> None:
     seen = {usual.fingerprint}
     for change in (
         {"reps": 41}, {"bits": 2}, {"projection_dim": 4}, {"projection": "dense"}, {"projection": "identity"}, {"per_bucket": False},
-        {"bucket": "mean"}, {"empty": "nearest"}, {"centre": False}, {"final_dim": 100}, {"scale_tokens": True}, {"seed": 2},
+        {"bucket": "mean"}, {"empty": "nearest"}, {"partition": "planes"}, {"centre": False}, {"final_dim": 100}, {"scale_tokens": True}, {"seed": 2},
     ):
         given = {"documents": documents, **change}
         other = FdeEncoder(DIM, **given)  # type: ignore[arg-type]
         assert {name: other.options[name] for name in change} == change
         seen.add(other.fingerprint)
-    assert len(seen) == 13
+    assert len(seen) == 14
     assert FdeEncoder(DIM, centre=False).mean is None
     assert FdeEncoder(DIM, mean=documents[0].mean(0)).fingerprint != usual.fingerprint  # in another order of sums
     assert FdeEncoder(DIM, mean=usual.mean).fingerprint == usual.fingerprint
     paper = FdeEncoder.paper(DIM)
-    theirs = dict(reps=20, bits=5, projection_dim=16, projection="dense", per_bucket=False, bucket="mean", empty="nearest", centre=False)
+    theirs = dict(reps=20, bits=5, projection_dim=16, projection="dense", per_bucket=False, bucket="mean", empty="nearest", partition="planes", centre=False)
     assert paper.options == {"dim": DIM, **theirs, "final_dim": 0, "scale_tokens": False, "seed": 1}
     assert repr(paper) == "<vicinal.multivector.FdeEncoder 24 to 10,240, reps=20, bits=5, projection=dense, seed=1>"
 
@@ -184,11 +184,13 @@ def test_google_keywords() -> None:
         (lambda: FdeEncoder(0, centre=False), vicinal.InvalidArgument, "tokens have dimension 0, expected 1 to 65536"),
         (lambda: FdeEncoder(DIM, reps=0, centre=False), vicinal.InvalidArgument, "an encoding has 0 repetitions"),
         (lambda: FdeEncoder(DIM, reps=-1, centre=False), vicinal.InvalidArgument, "reps is -1, expected at least 0"),
-        (lambda: FdeEncoder(DIM, bits=17, centre=False), vicinal.InvalidArgument, "17 planes a repetition, expected at most 16"),
+        (lambda: FdeEncoder(DIM, bits=17, centre=False), vicinal.InvalidArgument, "2^17 buckets a repetition, expected at most 2^16"),
         (lambda: FdeEncoder(DIM, projection_dim=25, centre=False), vicinal.InvalidArgument, "25 values, expected 1 to the tokens' 24"),
         (lambda: FdeEncoder(DIM, projection="gauss"), vicinal.InvalidArgument, 'projection is "gauss", expected one of sketch, dense, identity'),
         (lambda: FdeEncoder(DIM, bucket="sum"), vicinal.InvalidArgument, 'bucket is "sum", expected one of unit, mean'),
         (lambda: FdeEncoder(DIM, empty="one"), vicinal.InvalidArgument, 'empty is "one", expected one of zero, nearest'),
+        (lambda: FdeEncoder(DIM, partition="corners"), vicinal.InvalidArgument, 'partition is "corners", expected one of planes, cross'),
+        (lambda: FdeEncoder(DIM, bits=6, partition="cross", centre=False), vicinal.InvalidArgument, "64 buckets of a cross-polytope need tokens of dimension 32"),
         (lambda: FdeEncoder("8"), TypeError, "dim is str, expected int"),  # type: ignore[arg-type]
         (lambda: FdeEncoder(DIM, seed=1.5), TypeError, "seed is float, expected int"),  # type: ignore[arg-type]
         (lambda: FdeEncoder.paper(DIM, projection_dim=99), vicinal.InvalidArgument, "99 values, expected 1 to the tokens' 24"),

@@ -11,8 +11,9 @@ from . import figure, measure, tables
 from .sets import LOADERS, Set, dump, facts
 
 SPECS = (
-    "maxsim(f32)", "maxsim(i8)", "maxsim(i4)", "muvera(reps=40, bits=3, dim=8) | i8 | flat | maxsim(i8)",
+    "maxsim(f32)", "maxsim(i8)", "maxsim(i4)", "scan(i4, carve=0.7) | maxsim(i8)", "muvera(reps=40, bits=3, dim=8) | i8 | flat | maxsim(i8)",
     "muvera(reps=40, bits=3, dim=8) | i8 | hnsw(m=24, efc=200) | maxsim(i8)",
+    "head(dim=1024) | i8 | flat | maxsim(i8)",
 )
 
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which the colour-blind tell apart; the dashes tell dimensions apart without colour.
-COLOURS = {"vicinal": "#0072B2", "paper": "#D55E00", "paper, projected": "#E69F00", "single vectors": "#4D4D4D"}
-DASHES = {1280: ":", 2560: "--", 5120: "-.", 10240: "-"}
+COLOURS = {"vicinal": "#0072B2", "paper": "#D55E00", "paper, projected": "#E69F00", "vicinal, learned": "#009E73", "single vectors": "#4D4D4D"}
+DASHES = {256: ":", 512: "--", 1024: "-", 1280: ":", 2560: "--", 5120: "-.", 10240: "-"}
 
 
 def draw(axes: Axes, curves: Sequence[Curve]) -> None:

@@ -25,6 +25,7 @@ RECIPES = {
                          10240: "muvera(paper, reps=40, bits=5, projection=identity, final=10240)"},
     "vicinal": {1280: "muvera(reps=20, bits=3, dim=8)", 2560: "muvera(reps=40, bits=3, dim=8)", 5120: "muvera(reps=40, bits=4, dim=8)",
                 10240: "muvera(reps=40, bits=4, dim=16)"},
+    "vicinal, learned": {256: "head(dim=256)", 512: "head(dim=512)", 1024: "head(dim=1024)"},
 }
 # Codes of the encodings of 2,560 values that candidates are found by, all compared.
 CODES = ("f32", "i8", "i4", "b1", "pq(d/8)", "pca(512) | i8")
@@ -108,7 +109,9 @@ def pipelines(given: Set, truth: vicinal.Hits, specs: Sequence[str], wanted: flo
     results = []
     for spec in specs:
         index = vicinal.build(given.documents, spec, metric="ip", calibrate=False)
-        efforts: list[dict[str, int]] = [{"effort": count} for count in (*counts_for(given.size), given.size)] if "muvera" in spec else [{}]
+        efforts: list[dict[str, int]] = [{"effort": count} for count in (*counts_for(given.size), given.size)]
+        if spec.startswith("maxsim"):
+            efforts = [{}]
         for how in efforts:
             hits, seconds = timed(index, given.queries, rounds, **how)
             recall = vicinal.recall(hits.ids, truth.ids)
