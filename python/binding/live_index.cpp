@@ -56,11 +56,12 @@ constexpr std::size_t few_items = 256;
 
 std::size_t apply(LiveIndex& index, nb::handle vectors, const IdArray& ids, const IdArray& removed,
                   bool must_be_new, nb::handle threads) {
-  const BorrowedRows rows(vectors, "vectors", true);
-  const LiveChange change{rows.view(), span_of(ids), span_of(removed), must_be_new};
+  const BorrowedItems items(vectors, "vectors", true);
+  const VectorBatch batch = items.batch();
+  const LiveChange change{batch.rows, span_of(ids), span_of(removed), must_be_new, batch.offsets};
   const std::size_t pool = optional_number(threads, "threads", most_threads);
   BuildControl control;
-  if (rows.view().rows() <= few_items) {
+  if (batch.rows.rows() <= few_items) {
     const nb::gil_scoped_release released;
     return index.apply(change, control);
   }

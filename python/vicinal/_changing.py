@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from typing import Sequence, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arrays import float_rows, id_array, integers_or_mask
 from ._errors import InvalidArgument
+from ._items import DocumentRows
 
 NO_IDS = np.empty(0, dtype=np.int64)
 LAST_ID = int(np.iinfo(np.int64).max)
+# Vectors, one an item, or several: as given, and as checked.
+Items = Union[npt.ArrayLike, "tuple[npt.ArrayLike, npt.ArrayLike]"]
+Content = Union["npt.NDArray[np.float32]", DocumentRows]
 
 
 class Changing:
@@ -28,11 +33,18 @@ class Changing:
     def __contains__(self, name: object) -> bool:
         raise NotImplementedError
 
-    def _change(self, gone: npt.NDArray[np.int64], names: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> int:
+    def _change(self, gone: npt.NDArray[np.int64], names: npt.NDArray[np.int64], rows: Content) -> int:
         """Takes `gone` away and puts `rows` under `names`, at once; returns how many of `gone` there were."""
         raise NotImplementedError
 
-    def _checked(self, vectors: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def _checked(self, vectors: Items) -> Content:
+        return self._checked_rows(vectors)  # type: ignore[arg-type]
+
+    def _gathered(self, items: Sequence[npt.NDArray[np.float32]]) -> Content:
+        """Items of a Content as one."""
+        return np.stack(items) if items else np.empty((0, self.dim), dtype=np.float32)
+
+    def _checked_rows(self, vectors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         rows = np.atleast_2d(float_rows(vectors, "vectors", True))
         if rows.shape[1] != self.dim:
             raise InvalidArgument(f"vectors have {rows.shape[1]} columns, the {self._noun} has dimension {self.dim}")
@@ -42,7 +54,7 @@ class Changing:
             raise InvalidArgument(f"vectors row {row} column {column} is {rows[row, column]}, expected a finite number")
         return rows
 
-    def _checked_ids(self, ids: npt.ArrayLike, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    def _checked_ids(self, ids: npt.ArrayLike, rows: Content) -> npt.NDArray[np.int64]:
         names = id_array(np.atleast_1d(integers_or_mask(ids, "ids")), "ids")
         if len(names) != len(rows):
             raise InvalidArgument(f"{len(names)} ids for {len(rows)} vectors, expected one each")

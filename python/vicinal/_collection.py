@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from . import _vicinal
 from ._arrays import float_rows, id_array, integers_or_mask
-from ._changing import LAST_ID, NO_IDS, Changing
+from ._changing import LAST_ID, NO_IDS, Changing, Content
 from ._errors import InvalidArgument
 from ._functions import DEFAULT_SPEC, Path, Vectors, build, checked_dim, checked_seed, checked_threads, open, reconstruct
 from ._hits import MergedHits, merge
@@ -136,7 +136,7 @@ class Collection(Changing):
 
     def add(self, vectors: Vectors, ids: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
         """Adds vectors, (n, dim) or one of (dim,), under new ids: those given, or the next free ones. Returns the ids."""
-        rows = self._checked(vectors)
+        rows = self._checked_rows(vectors)
         with self._lock:
             names = self._free_ids(len(rows)) if ids is None else self._checked_ids(ids, rows)
             for name in names.tolist():
@@ -147,7 +147,7 @@ class Collection(Changing):
 
     def upsert(self, vectors: Vectors, ids: npt.ArrayLike) -> None:
         """Adds vectors under `ids`, in place of what had these ids."""
-        rows = self._checked(vectors)
+        rows = self._checked_rows(vectors)
         with self._lock:
             self._change(NO_IDS, self._checked_ids(ids, rows), rows)
 
@@ -263,9 +263,10 @@ class Collection(Changing):
         rows = rows[self._base_ids[rows] == names]
         return np.asarray(rows[self._alive[rows]], dtype=np.int64)
 
-    def _change(self, gone: npt.NDArray[np.int64], names: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> int:
+    def _change(self, gone: npt.NDArray[np.int64], names: npt.NDArray[np.int64], rows: Content) -> int:
         """Takes `gone` away and puts `rows` under `names`, which are not among them; returns how many of `gone` there were. What
         may fail, building anew above all, comes before the first change."""
+        assert isinstance(rows, np.ndarray)
         masked = self._alive_rows(np.concatenate([gone, names]))
         gone_recent = [name for name in gone.tolist() if name in self._recent]
         count = len(self._alive_rows(gone)) + len(gone_recent)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ._arrays import id_array, integers_or_mask, whole_number
-from ._changing import LAST_ID, NO_IDS, Changing
+from ._arrays import float_rows, id_array, integers_or_mask, rows_and_offsets, whole_number
+from ._changing import LAST_ID, NO_IDS, Changing, Content, Items
 from ._errors import InvalidArgument
 from ._functions import Path, Vectors, checked_dim, checked_seed, checked_threads
+from ._items import DocumentRows, gathered
 from ._vicinal import Hits, Index, RangeHits, _LiveIndex
 from ._writer import Writer
 
@@ -27,6 +28,7 @@ class LiveIndex(Changing):
 
     Safe to use from many threads: searches take no lock and see the content as it was when they began, changes wait for each other
     and are seen whole. A call that raises has changed nothing. The spec is codec | hnsw | rerank, over f32, f16, bf16, float8, i8 or i4.
+    Of documents of several vectors it is muvera | codec | hnsw | maxsim, or maxsim alone; what is added then is a tuple (rows, offsets).
 
     With a path, a change is on disk before it is seen: in `<path>.log`, which `compact` folds into the file, and `open` makes again.
     """
@@ -133,16 +135,16 @@ class LiveIndex(Changing):
 
     # Changes
 
-    def add(self, vectors: Vectors, ids: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
-        """Adds vectors, (n, dim) or one of (dim,), under new ids: those given, or the next free ones. Returns the ids."""
+    def add(self, vectors: Items, ids: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
+        """Adds vectors, (n, dim) or one of (dim,), or documents (rows, offsets), under new ids: those given, or the next free ones. Returns the ids."""
         rows = self._checked(vectors)
         with self._lock:
             names = self._free_ids(len(rows)) if ids is None else self._checked_ids(ids, rows)
-            self._own.apply(rows, names, NO_IDS, True, self._threads)
+            self._apply(rows, names, NO_IDS, True)
             self._note(names)
         return names
 
-    def upsert(self, vectors: Vectors, ids: npt.ArrayLike) -> None:
+    def upsert(self, vectors: Items, ids: npt.ArrayLike) -> None:
         """Adds vectors under `ids`, in place of what had these ids."""
         rows = self._checked(vectors)
         self._change(NO_IDS, self._checked_ids(ids, rows), rows)
@@ -150,7 +152,7 @@ class LiveIndex(Changing):
     def remove(self, ids: npt.ArrayLike) -> int:
         """Removes what has these ids; returns how many there were. Unknown ids are not an error."""
         names = np.unique(id_array(np.atleast_1d(integers_or_mask(ids, "ids")), "ids"))
-        return self._change(names, NO_IDS, np.empty((0, self.dim), dtype=np.float32))
+        return self._change(names, NO_IDS, self._gathered([]))
 
     def writer(self) -> Writer:
         """Collects changes and makes them all at once: `with index.writer() as w: w.add(...)`. What `w.flush()` returned from is on disk."""
@@ -164,7 +166,7 @@ class LiveIndex(Changing):
 
     def search(
         self,
-        queries: Vectors,
+        queries: Items,
         k: int = 10,
         *,
         recall: float | None = None,
@@ -223,12 +225,35 @@ class LiveIndex(Changing):
 
     # Inside
 
+    @property
+    def _of_documents(self) -> bool:
+        return "maxsim(" in self.spec
+
+    def _checked(self, vectors: Items) -> Content:
+        parts = rows_and_offsets(vectors, "vectors") if isinstance(vectors, tuple) and len(vectors) == 2 else None
+        if not self._of_documents:
+            if parts is not None:
+                raise InvalidArgument(f"vectors have offsets, so items are of several vectors, for which {self.spec} has no maxsim stage")
+            return self._checked_rows(vectors)  # type: ignore[arg-type]
+        if parts is None:
+            raise InvalidArgument(f"vectors have no offsets, expected some: {self.spec} is of documents of several vectors")
+        documents = DocumentRows(float_rows(parts[0], "vectors", False), parts[1])
+        documents.check(self.dim, self._noun)
+        return documents
+
+    def _gathered(self, items: Sequence[npt.NDArray[np.float32]]) -> Content:
+        return gathered(items, self.dim) if self._of_documents else super()._gathered(items)
+
+    def _apply(self, rows: Content, names: npt.NDArray[np.int64], gone: npt.NDArray[np.int64], must_be_new: bool) -> int:
+        items: Items = (rows.rows, rows.offsets) if isinstance(rows, DocumentRows) else rows
+        return self._own.apply(items, names, gone, must_be_new, self._threads)
+
     def _note(self, names: npt.NDArray[np.int64]) -> None:
         if len(names):
             self._next_id = max(self._next_id, int(names.max()) + 1)
 
-    def _change(self, gone: npt.NDArray[np.int64], names: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> int:
+    def _change(self, gone: npt.NDArray[np.int64], names: npt.NDArray[np.int64], rows: Content) -> int:
         with self._lock:
-            count = self._own.apply(rows, names, gone, False, self._threads)
+            count = self._apply(rows, names, gone, False)
             self._note(names)
         return count

@@ -161,7 +161,7 @@ class _LiveIndex:
     ) -> RangeHits: ...
     def apply(
         self,
-        vectors: npt.ArrayLike,
+        vectors: _Items,
         ids: npt.NDArray[np.int64],
         removed: npt.NDArray[np.int64],
         must_be_new: bool,

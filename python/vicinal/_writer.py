@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import id_array
-from ._changing import Changing
+from ._changing import Changing, Content, Items
 from ._errors import InvalidArgument
 
 class Writer:
@@ -20,7 +20,7 @@ class Writer:
         self._changes: dict[int, npt.NDArray[np.float32] | None] = {}
         self._next_id = 0
 
-    def add(self, vectors: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
+    def add(self, vectors: Items, ids: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
         """As Collection.add."""
         target = self._collection
         rows = target._checked(vectors)
@@ -36,7 +36,7 @@ class Writer:
         self._record(names, rows)
         return names
 
-    def upsert(self, vectors: npt.ArrayLike, ids: npt.ArrayLike) -> None:
+    def upsert(self, vectors: Items, ids: npt.ArrayLike) -> None:
         """As Collection.upsert."""
         rows = self._collection._checked(vectors)
         self._record(self._collection._checked_ids(ids, rows), rows)
@@ -49,12 +49,12 @@ class Writer:
         """Makes the changes so far, all at once."""
         added = {name: row for name, row in self._changes.items() if row is not None}
         gone = [name for name, row in self._changes.items() if row is None]
-        rows = np.stack(list(added.values())) if added else np.empty((0, self._collection.dim), dtype=np.float32)
+        rows = self._collection._gathered(list(added.values()))
         with self._collection._lock:
             self._collection._change(np.array(gone, dtype=np.int64), np.array(list(added), dtype=np.int64), rows)
         self._changes = {}
 
-    def _record(self, names: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
+    def _record(self, names: npt.NDArray[np.int64], rows: Content) -> None:
         if len(names):
             self._next_id = max(self._next_id, int(names.max()) + 1)
         self._changes.update(zip(names.tolist(), rows.copy()))

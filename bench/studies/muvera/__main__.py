@@ -15,6 +15,8 @@ SPECS = (
     "muvera(reps=40, bits=3, dim=8) | i8 | hnsw(m=24, efc=200) | maxsim(i8)",
     "head(dim=1024) | i8 | flat | maxsim(i8)",
 )
+# Of more vectors a seed takes many minutes, and one has to do.
+MOST_VECTORS = 1_000_000
 
 
 def main() -> None:
@@ -24,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--sets", default=",".join(LOADERS), help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=5, help="of small sets; default: %(default)s")
     given = parser.parse_args()
     names = given.sets.split(",")
     unknown = [name for name in names if name not in LOADERS]
@@ -46,13 +48,14 @@ def main() -> None:
     curves: list[measure.Curve] = []
     pipelines: list[measure.Pipeline] = []
     for one in loaded:
+        seeds = given.seeds if len(one.documents[0]) <= MOST_VECTORS else 1
         truth = measure.exact(one)
         curves.append(measure.single_vectors(one, truth))
         for recipe, dims in measure.RECIPES.items():
             for dim in dims:
-                curves.append(measure.curve(one, truth, recipe, dim, "f32", given.seeds))
+                curves.append(measure.curve(one, truth, recipe, dim, "f32", seeds))
                 print(f"{one.name}: {recipe}, {dim}: {curves[-1].needed(0.9)} candidates for 0.9", flush=True)
-        curves += [measure.curve(one, truth, "vicinal", 2560, codes, given.seeds) for codes in measure.CODES[1:]]
+        curves += [measure.curve(one, truth, "vicinal", 2560, codes, seeds) for codes in measure.CODES[1:]]
         pipelines += measure.pipelines(one, truth, SPECS, 0.95)
     given.output.mkdir(parents=True, exist_ok=True)
     sets = [facts(one) for one in loaded]
