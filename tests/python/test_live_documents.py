@@ -86,6 +86,10 @@ def test_a_writer_makes_changes_at_once_or_not_at_all() -> None:
     assert index.ids.tolist() == [1, 2, 3, 4]
     hits = index.search(items(table[5:6]), k=1)
     assert hits.ids[0, 0] == 2
+    # A document is at distance 0 from itself, if it is there with all its vectors.
+    for name, document in {1: table[1], 2: table[5], 3: table[3], 4: table[4]}.items():
+        found = index.search(items([document]), k=1)
+        assert found.ids[0, 0] == name and abs(found.distances[0, 0]) < 1e-2 * len(document)
     with pytest.raises(RuntimeError), index.writer() as writer:
         writer.add(items(table))
         raise RuntimeError
