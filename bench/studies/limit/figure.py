@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which the colour-blind tell apart; dashes and marks do so without colour.
 STYLES = {
     WORDS: ("#4D4D4D", "-", "o"), MANY: ("#0072B2", "-", "s"), SINGLE: ("#D55E00", "-", "D"),
-    "vicinal, 1,280": ("#56B4E9", ":", "v"), "vicinal, 2,560": ("#56B4E9", "--", "v"), "vicinal, 10,240": ("#56B4E9", "-", "v"),
+    "vicinal, 1,280": ("#56B4E9", ":", "v"), "vicinal, 2,560": ("#56B4E9", "--", "v"), "vicinal, 10,240": ("#56B4E9", "-", "v"), "vicinal, learned, 1,024": ("#009E73", "-", "D"),
     "MUVERA's paper, 2,560": ("#E69F00", "--", "^"), "MUVERA's paper, 10,240": ("#E69F00", "-", "^"),
 }
 SEARCH_STYLES = (("#D55E00", "-", "D"), ("#E69F00", "-", "o"), ("#0072B2", "-", "s"))

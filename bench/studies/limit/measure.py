@@ -16,7 +16,7 @@ from .sets import Set
 
 KS = (2, 10, 20, 100)
 # Recipe and values, as muvera/measure.py has them.
-ENCODINGS = (("paper", 2560), ("paper", 10240), ("vicinal", 1280), ("vicinal", 2560), ("vicinal", 10240))
+ENCODINGS = (("paper", 2560), ("paper", 10240), ("vicinal", 1280), ("vicinal", 2560), ("vicinal", 10240), ("vicinal, learned", 1024))
 # "The paper" alone is LIMIT's here.
 _NAMES = {"paper": "MUVERA's paper"}
 RERANKED = (100, 500)
