@@ -57,14 +57,15 @@ class ScannedQuery {
 void scan_documents(const TokenStore& documents, double carve, const VectorBatch& queries, NeighborsView out,
                     const SearchControl& control) {
   const std::size_t size = documents.size();
-  if (queries.size() == 0) return;
+  const std::size_t asked = queries.size();
+  if (asked == 0) return;
   const std::size_t threads = control.executor.concurrency();
-  const std::size_t slices = queries.size() >= threads ? 1 : (threads + queries.size() - 1) / queries.size();
+  const std::size_t slices = asked >= threads ? 1 : std::max<std::size_t>(1, (threads + asked - 1) / asked);
   const std::size_t slice_size = (size + slices - 1) / slices;
-  std::vector<std::vector<Ranked>> found(queries.size() * slices);
+  std::vector<std::vector<Ranked>> found(asked * slices);
   std::mutex mutex;
   SearchStats work;
-  control.executor.for_each(queries.size() * slices, [&](std::size_t task, std::size_t) {
+  control.executor.for_each(asked * slices, [&](std::size_t task, std::size_t) {
     const std::size_t q = task / slices;
     const std::size_t begin = std::min(size, task % slices * slice_size);
     const std::size_t end = std::min(size, begin + slice_size);
@@ -112,14 +113,14 @@ void scan_documents(const TokenStore& documents, double carve, const VectorBatch
     const std::lock_guard lock(mutex);
     work.add_work(own);
   });
-  for (std::size_t q = 0; q < queries.size(); ++q) {
+  for (std::size_t q = 0; q < asked; ++q) {
     std::vector<Ranked>& all = found[q * slices];
     for (std::size_t s = 1; s < slices; ++s)
       all.insert(all.end(), found[q * slices + s].begin(), found[q * slices + s].end());
     write_ranked(all, out, q);
   }
   if (control.stats == nullptr) return;
-  work.queries = queries.size();
+  work.queries = asked;
   control.stats->add_work(work);
 }
 

@@ -105,7 +105,7 @@ def test_bad_input_is_named_and_changes_nothing() -> None:
     cases: list[tuple[Any, str]] = [
         (rows, "vectors have no offsets, expected some: maxsim(f32) is of documents of several vectors"),
         ((broken, offsets), f"vectors item 17 vector 0 (row {offsets[17]}) column 5 is nan, expected a finite number"),
-        ((rows[:, :5], offsets), "vectors have 5 columns, the index has dimension 12"),
+        ((rows[:, :5].copy(), offsets), "vectors have 5 columns, the index has dimension 12"),
         ((rows, offsets[:-1]), f"vectors offsets begin at row 0 and end at row {offsets[-2]}, expected 0 and {len(rows)}"),
         ((rows, offsets[[0, 2, 1, *range(3, 21)]]), f"vectors offsets must ascend: offset 2 is {offsets[1]} after {offsets[2]}"),
     ]
