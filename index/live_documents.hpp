@@ -61,7 +61,6 @@ class LiveDocuments {
   void scan(const VectorBatch& queries, NeighborsView out, const SearchControl& control) const;
   void search_candidates(const VectorBatch& queries, NeighborsView out, std::size_t effort,
                          const SearchControl& control) const;
-  [[nodiscard]] std::size_t candidates_for(std::size_t k, std::size_t effort, std::size_t size) const;
 
   Spec spec_;
   Metric metric_;

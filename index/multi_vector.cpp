@@ -121,17 +121,6 @@ void MultiVector::require_encodings(const VectorBatch& queries, const Params& pa
   validate_batch(params.encodings, encoder_.out_dim(), "encodings");
 }
 
-// max(k, depth x k), or what the effort says, at most all.
-std::size_t MultiVector::candidates_for(std::size_t k, const Params& params) const {
-  if (params.inner.effort != 0 && params.depth == 0)
-    return std::max<std::size_t>(1, std::min(size(), std::max(params.inner.effort, k)));
-  const double depth = params.depth == 0 ? depth_ : params.depth;
-  const double wanted = std::ceil(depth * static_cast<double>(k) * (1 - 1e-12));
-  const std::size_t candidates =
-      wanted >= static_cast<double>(size()) ? size() : static_cast<std::size_t>(wanted);
-  return std::max<std::size_t>(1, std::min(size(), std::max(candidates, k)));
-}
-
 // Candidates of a part of the queries, whose encodings are `params.encodings` if there are any.
 Neighbors MultiVector::find(const VectorBatch& queries, std::size_t wanted, const Params& params,
                             const SearchControl& control) const {
@@ -189,7 +178,10 @@ void MultiVector::rescore(const VectorBatch& queries, const Neighbors& candidate
 
 void MultiVector::search_candidates(const VectorBatch& queries, NeighborsView out, const Params& params,
                                     const SearchControl& control) const {
-  const std::size_t wanted = candidates_for(out.k(), params);
+  // An effort stands for a number of candidates where no depth is given.
+  const std::size_t effort = params.depth == 0 ? params.inner.effort : 0;
+  const std::size_t wanted =
+      candidates_for(out.k(), params.depth == 0 ? depth_ : params.depth, effort, size());
   const std::size_t encoded = coarse_ ? 0 : encoder_.out_dim();
   const std::size_t block = std::max<std::size_t>(1, most_values / (encoded + 2 * wanted));
   SearchStats stats;

@@ -79,7 +79,6 @@ class MultiVector {
   [[nodiscard]] std::string advice(const VectorBatch& queries, const SearchStats& stats) const;
   void rescore(const VectorBatch& queries, const Neighbors& candidates, NeighborsView out, std::size_t first,
                const SearchControl& control) const;
-  [[nodiscard]] std::size_t candidates_for(std::size_t k, const Params& params) const;
 
   DocumentEncoder encoder_;
   AnyRetriever inner_;

@@ -53,10 +53,56 @@ class ScannedQuery {
 
 }  // namespace
 
+std::vector<Ranked> scan_parts(std::span<const ScanPart> parts, std::size_t begin, std::size_t end,
+                               MaxSimQuery& query, std::size_t k, std::uint64_t budget,
+                               const SearchControl& control, SearchStats& stats) {
+  TopK top;
+  top.reset(k);
+  std::vector<std::uint32_t> passing;
+  float distances[documents_at_once];
+  std::size_t number = 0;  // of the first document of the part
+  for (const ScanPart& part : parts) {
+    const TokenStore& documents = *part.documents;
+    const std::size_t last = std::min(end, number + part.count);
+    for (std::size_t first = std::max(begin, number); first < last; first += documents_at_once) {
+      if (control.must_stop()) stats.stop = control.stop_reason();
+      if (stats.stop != StopReason::complete) break;
+      const std::size_t count = std::min(documents_at_once, last - first);
+      passing.clear();
+      std::uint64_t tokens = 0;
+      for (std::size_t d = first - number; d < first - number + count; ++d) {
+        const std::uint32_t place = part.place(d);
+        if (!control.filter.passes_all() && !control.filter(part.id(place))) continue;
+        if (stats.distances + (tokens + documents.tokens(place)) * query.vectors() > budget) {
+          stats.stop = StopReason::budget;
+          break;
+        }
+        tokens += documents.tokens(place);
+        passing.push_back(place);
+      }
+      if (part.places == nullptr && passing.size() == count) {
+        documents.score_range(query, first - number, count, distances);
+      } else {
+        documents.score(query, passing, distances);
+      }
+      for (std::size_t i = 0; i < passing.size(); ++i) {
+        if (distances[i] < no_distance && distances[i] <= top.worst())
+          top.add(distances[i], part.id(passing[i]));
+      }
+      stats.distances += tokens * query.vectors();
+      stats.bytes += tokens * documents.codes().bytes_per_vector();
+    }
+    number += part.count;
+  }
+  const std::span<Ranked> nearest = top.found();
+  return {nearest.begin(), nearest.end()};
+}
+
 // Few queries are each scanned in slices, so that every thread has one.
-void scan_documents(const TokenStore& documents, double carve, const VectorBatch& queries, NeighborsView out,
-                    const SearchControl& control) {
-  const std::size_t size = documents.size();
+void scan_all(std::span<const ScanPart> parts, PrepareQuery prepare, const VectorBatch& queries,
+              NeighborsView out, const SearchControl& control) {
+  std::size_t size = 0;
+  for (const ScanPart& part : parts) size += part.count;
   const std::size_t asked = queries.size();
   if (asked == 0) return;
   const std::size_t threads = control.executor.concurrency();
@@ -66,50 +112,13 @@ void scan_documents(const TokenStore& documents, double carve, const VectorBatch
   std::mutex mutex;
   SearchStats work;
   control.executor.for_each(asked * slices, [&](std::size_t task, std::size_t) {
-    const std::size_t q = task / slices;
     const std::size_t begin = std::min(size, task % slices * slice_size);
     const std::size_t end = std::min(size, begin + slice_size);
     MaxSimQuery query;
-    ScannedQuery().prepare(documents, queries.item(q), carve, query);
-    TopK top;
-    top.reset(out.k());
+    prepare(queries.item(task / slices), query);
     SearchStats own;
-    std::vector<std::uint32_t> passing;
-    float distances[documents_at_once];
     // Each slice has its part of the budget.
-    const std::uint64_t budget = control.max_distances / slices;
-    for (std::size_t first = begin; first < end; first += documents_at_once) {
-      if (control.must_stop()) {
-        own.stop = control.stop_reason();
-        break;
-      }
-      const std::size_t count = std::min(documents_at_once, end - first);
-      passing.clear();
-      std::uint64_t tokens = 0;
-      for (std::size_t d = first; d < first + count; ++d) {
-        if (!control.filter.passes_all() && !control.filter(static_cast<Id>(d))) continue;
-        if (own.distances + (tokens + documents.tokens(d)) * query.vectors() > budget) {
-          own.stop = StopReason::budget;
-          break;
-        }
-        tokens += documents.tokens(d);
-        passing.push_back(static_cast<std::uint32_t>(d));
-      }
-      if (passing.size() == count) {
-        documents.score_range(query, first, count, distances);
-      } else {
-        documents.score(query, passing, distances);
-      }
-      for (std::size_t i = 0; i < passing.size(); ++i) {
-        if (distances[i] < no_distance && distances[i] <= top.worst())
-          top.add(distances[i], static_cast<Id>(passing[i]));
-      }
-      own.distances += tokens * query.vectors();
-      own.bytes += tokens * documents.codes().bytes_per_vector();
-      if (own.stop != StopReason::complete) break;
-    }
-    const std::span<Ranked> nearest = top.found();
-    found[task].assign(nearest.begin(), nearest.end());
+    found[task] = scan_parts(parts, begin, end, query, out.k(), control.max_distances / slices, control, own);
     const std::lock_guard lock(mutex);
     work.add_work(own);
   });
@@ -122,6 +131,23 @@ void scan_documents(const TokenStore& documents, double carve, const VectorBatch
   if (control.stats == nullptr) return;
   work.queries = asked;
   control.stats->add_work(work);
+}
+
+void scan_documents(const TokenStore& documents, double carve, const VectorBatch& queries, NeighborsView out,
+                    const SearchControl& control) {
+  const ScanPart all{&documents, documents.size()};
+  const auto prepare = [&](MatrixView<const float> vectors, MaxSimQuery& query) {
+    ScannedQuery().prepare(documents, vectors, carve, query);
+  };
+  scan_all({&all, 1}, prepare, queries, out, control);
+}
+
+std::size_t candidates_for(std::size_t k, double depth, std::size_t effort, std::size_t size) {
+  const double wanted =
+      effort != 0 ? static_cast<double>(effort) : std::ceil(depth * static_cast<double>(k) * (1 - 1e-12));
+  const std::size_t candidates =
+      wanted >= static_cast<double>(size) ? size : static_cast<std::size_t>(wanted);
+  return std::max<std::size_t>(1, std::min(size, std::max(candidates, k)));
 }
 
 }  // namespace vicinal
