@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "vicinal/core/prefetch.hpp"
 #include "vicinal/quant/kernels.hpp"
 
 // MaxSim on tokens in lanes (Codec::has_lanes()): a register holds the same dimensions of sixteen tokens, a query's value meets all of them at
@@ -39,6 +40,9 @@ struct LaneTokens {
   const std::byte* groups = nullptr;  ///< 64-byte aligned, the last one whole
   const float* factors = nullptr;     ///< of i8 and i4: {scale, offset} of `size` tokens
   std::size_t size = 0;
+  /// Groups to be scored next, or none: as many bytes from here are asked for as are read, line by line, since a burst of requests would wait for
+  /// the few that a core can have on the way. They need not be part of an object.
+  const std::byte* next = nullptr;
 };
 inline constexpr std::size_t lane_tokens = 16;  ///< in a group
 
@@ -76,6 +80,13 @@ void in_tiles(const LaneTile (&tiles)[most], const LaneQueries& queries, const L
     tiles[after - first - 1](queries, first, tokens, begin, end, nearest);
     first = after;
   }
+}
+
+/// Asks for the cache line, if any, and goes on to the one after it.
+[[gnu::always_inline]] inline void ask_for_line(const std::byte*& ahead) {
+  if (ahead == nullptr) return;
+  prefetch<CacheLevel::second>(ahead, 64);
+  ahead += 64;
 }
 
 /// The factors of a group, in place or, where the last group has fewer tokens, copied.

@@ -33,10 +33,11 @@ struct Sums {
 // Bytes as unsigned words, which meet the query's words: two products of 255 x 127 would not fit in the 16 bits that pairs of bytes give.
 template <std::size_t many>
 VICINAL_AVX2_INLINE void add_bytes(const LaneQueries& queries, std::size_t first, const std::byte* at,
-                                   Sums<many>& sums) {
+                                   const std::byte*& ahead, Sums<many>& sums) {
   const __m256i mask = _mm256_set1_epi16(255);
   const std::int16_t* values = queries.words + 4 * first;
   for (std::size_t s = 0; s < queries.steps; ++s, at += 4 * lane_tokens, values += 4 * queries.stride) {
+    ask_for_line(ahead);
     __m256i even[2];
     __m256i odd[2];
     for (std::size_t r = 0; r < 2; ++r) {
@@ -60,7 +61,7 @@ VICINAL_AVX2_INLINE void add_bytes(const LaneQueries& queries, std::size_t first
 // A pair of products is at most 2 x 15 x 127, of which eight fit in 16 bits: four steps.
 template <std::size_t many>
 VICINAL_AVX2_INLINE void add_halves(const LaneQueries& queries, std::size_t first, const std::byte* at,
-                                    Sums<many>& sums) {
+                                    const std::byte*& ahead, Sums<many>& sums) {
   constexpr std::size_t steps_at_once = 4;
   static_assert(2 * steps_at_once * 2 * 15 * 127 < 32'768);
   const __m256i mask = _mm256_set1_epi8(15);
@@ -71,6 +72,7 @@ VICINAL_AVX2_INLINE void add_halves(const LaneQueries& queries, std::size_t firs
 #pragma GCC unroll 4
     for (std::size_t q = 0; q < many; ++q) narrow.of[q][0] = narrow.of[q][1] = _mm256_setzero_si256();
     for (; s < last; ++s, at += 4 * lane_tokens, values += 8 * queries.stride) {
+      ask_for_line(ahead);
       __m256i low[2];
       __m256i high[2];
       for (std::size_t r = 0; r < 2; ++r) {
@@ -146,15 +148,16 @@ VICINAL_AVX2 void nearest_tile(const LaneQueries& queries, std::size_t first, co
   __m256 least[many];
   for (__m256& one : least) one = none;
   float copy[2 * lane_tokens];
+  const std::byte* ahead = first == 0 ? tokens.next : nullptr;
   for (std::size_t group = begin / lane_tokens; group * lane_tokens < end; ++group) {
     Sums<many> sums;
 #pragma GCC unroll 4
     for (std::size_t q = 0; q < many; ++q) sums.of[q][0] = sums.of[q][1] = _mm256_setzero_si256();
     const std::byte* const at = tokens.groups + group * queries.steps * 4 * lane_tokens;
     if constexpr (form == Form::bytes) {
-      add_bytes(queries, first, at, sums);
+      add_bytes(queries, first, at, ahead, sums);
     } else {
-      add_halves(queries, first, at, sums);
+      add_halves(queries, first, at, ahead, sums);
     }
     const std::size_t token = group * lane_tokens;
     const bool edge = token < begin || token + lane_tokens > end;

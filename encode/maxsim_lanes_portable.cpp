@@ -44,6 +44,7 @@ void nearest_tile(const LaneQueries& queries, std::size_t first, const LaneToken
   const auto none = hn::Set(d, std::numeric_limits<float>::infinity());
   LaneVector least[many];
   for (auto& one : least) one = none;
+  const std::byte* ahead = first == 0 ? tokens.next : nullptr;
   for (std::size_t group = begin / lane_tokens; group * lane_tokens < end; ++group) {
     const auto* at = reinterpret_cast<const Element*>(tokens.groups) + group * queries.steps * lane_tokens;
     const float* values = queries.floats + first;
@@ -52,6 +53,7 @@ void nearest_tile(const LaneQueries& queries, std::size_t first, const LaneToken
       for (auto& sum : own) sum = hn::Zero(d);
     }
     for (std::size_t s = 0; s < queries.steps; ++s, at += lane_tokens, values += queries.stride) {
+      for (std::size_t line = 0; line < lane_tokens * sizeof(Element); line += 64) ask_for_line(ahead);
       LaneVector x[lane_registers];
 #pragma GCC unroll 4
       for (std::size_t r = 0; r < lane_registers; ++r) x[r] = lane_values(at + r * lane_register);

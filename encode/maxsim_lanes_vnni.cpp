@@ -33,12 +33,13 @@ struct Sums {
 
 template <Form form, std::size_t many, std::size_t groups>
 VICINAL_VNNI_INLINE void add_products(const LaneQueries& queries, std::size_t first, const std::byte* at,
-                                      Sums<many, groups>& sums) {
+                                      const std::byte*& ahead, Sums<many, groups>& sums) {
   constexpr std::size_t width = form == Form::bytes ? 4 : 8;  // dimensions a step
   const std::size_t group_bytes = queries.steps * 4 * lane_tokens;
   const __m512i mask = _mm512_set1_epi8(15);
   const std::int8_t* values = queries.bytes + width * first;
   for (std::size_t s = 0; s < queries.steps; ++s, at += 4 * lane_tokens, values += width * queries.stride) {
+    for (std::size_t g = 0; g < groups; ++g) ask_for_line(ahead);
     __m512i codes[groups];
     __m512i high[groups];
 #pragma GCC unroll 2
@@ -78,14 +79,14 @@ inline __mmask16 lanes_inside(std::size_t token, std::size_t begin, std::size_t 
 template <Form form, std::size_t many, std::size_t groups>
 VICINAL_VNNI_INLINE void fold_groups(const LaneQueries& queries, std::size_t first, const LaneTokens& tokens,
                                      std::size_t group, std::size_t begin, std::size_t end,
-                                     __m512 (&least)[many]) {
+                                     const std::byte*& ahead, __m512 (&least)[many]) {
   const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   Sums<many, groups> sums;
 #pragma GCC unroll 8
   for (std::size_t q = 0; q < many; ++q) {
     for (std::size_t g = 0; g < groups; ++g) sums.of[q][g] = _mm512_setzero_si512();
   }
-  add_products<form>(queries, first, tokens.groups + group * queries.steps * 4 * lane_tokens, sums);
+  add_products<form>(queries, first, tokens.groups + group * queries.steps * 4 * lane_tokens, ahead, sums);
 #pragma GCC unroll 2
   for (std::size_t g = 0; g < groups; ++g) {
     float copy[2 * lane_tokens];
@@ -110,11 +111,12 @@ VICINAL_VNNI void nearest_tile(const LaneQueries& queries, std::size_t first, co
                                std::size_t begin, std::size_t end, float* nearest) {
   __m512 least[many];
   for (__m512& one : least) one = _mm512_set1_ps(std::numeric_limits<float>::infinity());
+  const std::byte* ahead = first == 0 ? tokens.next : nullptr;
   std::size_t group = begin / lane_tokens;
   const std::size_t last = (end + lane_tokens - 1) / lane_tokens;
   for (; group + 2 <= last; group += 2)
-    fold_groups<form, many, 2>(queries, first, tokens, group, begin, end, least);
-  if (group < last) fold_groups<form, many, 1>(queries, first, tokens, group, begin, end, least);
+    fold_groups<form, many, 2>(queries, first, tokens, group, begin, end, ahead, least);
+  if (group < last) fold_groups<form, many, 1>(queries, first, tokens, group, begin, end, ahead, least);
 #pragma GCC unroll 8
   for (std::size_t q = 0; q < many; ++q) nearest[first + q] = _mm512_reduce_min_ps(least[q]);
 }

@@ -85,13 +85,16 @@ void TokenStore::for_each_run(MaxSimQuery& query, std::size_t begin, std::size_t
 }
 
 void TokenStore::score(MaxSimQuery& query, std::span<const std::uint32_t> documents, float* out) const {
+  const bool lanes = codes_.has_lanes();
   for (std::size_t i = 0; i < documents.size(); ++i) {
-    if (codes_.has_lanes()) {
-      if (i + 1 < documents.size()) ask_for(documents[i + 1]);
-    } else if (i + 1 < documents.size()) {
-      const std::size_t next = offsets_[documents[i + 1]];
-      const std::size_t bytes = (offsets_[documents[i + 1] + 1] - next) * codes_.codec().stride();
-      prefetch(codes_.record(next), std::min<std::size_t>(bytes, 4096));
+    const std::size_t next = i + 1 < documents.size() ? documents[i + 1] : size();
+    if (lanes) {
+      out[i] = score_lanes(query, documents[i], next);
+      continue;
+    }
+    if (next < size()) {
+      const std::size_t bytes = (offsets_[next + 1] - offsets_[next]) * codes_.codec().stride();
+      prefetch(codes_.record(offsets_[next]), std::min<std::size_t>(bytes, 4096));
     }
     score_range(query, documents[i], 1, out + i);
   }
@@ -99,7 +102,7 @@ void TokenStore::score(MaxSimQuery& query, std::span<const std::uint32_t> docume
 
 void TokenStore::score_range(MaxSimQuery& query, std::size_t first, std::size_t count, float* out) const {
   if (codes_.has_lanes()) {
-    for (std::size_t d = first; d < first + count; ++d) out[d - first] = score_lanes(query, d);
+    for (std::size_t d = first; d < first + count; ++d) out[d - first] = score_lanes(query, d, d + 1);
     return;
   }
   const MaxSimKernels& loops = maxsim_kernels();

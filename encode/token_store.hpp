@@ -100,8 +100,8 @@ class TokenStore {
  private:
   void prepare_lanes(MatrixView<const float> query, MaxSimQuery& prepared) const;
   [[nodiscard]] LaneQueries lanes_of(const MaxSimQuery& query) const;
-  [[nodiscard]] float score_lanes(MaxSimQuery& query, std::size_t document) const;
-  void ask_for(std::size_t document) const;  // to be in cache when it is scored
+  /// `next` is the document to be scored after it, of which memory is asked for meanwhile, or size().
+  [[nodiscard]] float score_lanes(MaxSimQuery& query, std::size_t document, std::size_t next) const;
   void match_lanes(MaxSimQuery& query, std::size_t begin, std::size_t end, std::span<std::uint32_t> tokens,
                    std::span<float> distances) const;
   // Of codecs that have no lanes: calls each(query vector, first token, distances, count) for runs of tokens of [begin, end).

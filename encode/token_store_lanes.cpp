@@ -23,6 +23,8 @@ LaneKernels::Nearest kernel_of(CodecKind kind) {
   }
 }
 
+constexpr std::size_t most_asked = 4096;  // bytes of factors asked for at once
+
 // Of bytes that a query vector has in a step.
 std::size_t step_width(CodecKind kind) { return kind == CodecKind::i8 ? 4 : 8; }
 
@@ -79,28 +81,23 @@ void TokenStore::prepare_lanes(MatrixView<const float> query, MaxSimQuery& prepa
   }
 }
 
-float TokenStore::score_lanes(MaxSimQuery& query, std::size_t document) const {
+float TokenStore::score_lanes(MaxSimQuery& query, std::size_t document, std::size_t next) const {
   const std::size_t begin = offsets_[document];
   const std::size_t end = offsets_[document + 1];
+  const std::size_t bytes = codes_.codec().lane_group_bytes();
+  LaneTokens tokens = tokens_of(codes_);
+  if (next < size()) {
+    const std::size_t first = offsets_[next];
+    tokens.next = codes_.records() + first / lane_tokens * bytes;
+    if (codes_.codec().has_factors())
+      prefetch(codes_.factors() + 2 * first,
+               std::min(most_asked, (offsets_[next + 1] - first) * 2 * sizeof(float)));
+  }
   if (begin == end) return no_distance;
-  kernel_of(codes_.codec().kind())(lanes_of(query), tokens_of(codes_), begin, end, query.nearest_.data());
+  kernel_of(codes_.codec().kind())(lanes_of(query), tokens, begin, end, query.nearest_.data());
   float sum = 0;
   for (std::size_t q = 0; q < query.count_; ++q) sum += query.weights_[q] * query.nearest_[q];
   return sum;
-}
-
-void TokenStore::ask_for(std::size_t document) const {
-  const std::size_t begin = offsets_[document];
-  const std::size_t end = offsets_[document + 1];
-  if (begin == end) return;
-  constexpr std::size_t most = std::size_t{16} << 10U;
-  const std::size_t bytes = codes_.codec().lane_group_bytes();
-  const std::size_t first = begin / lane_tokens;
-  const std::size_t last = (end + lane_tokens - 1) / lane_tokens;
-  prefetch<CacheLevel::second>(codes_.records() + first * bytes, std::min(most, (last - first) * bytes));
-  if (codes_.codec().has_factors())
-    prefetch<CacheLevel::second>(codes_.factors() + 2 * begin,
-                                 std::min(most, (end - begin) * 2 * sizeof(float)));
 }
 
 // The least of each group, then by halves which of a group's tokens has it: the least of any tokens with that one among them is the same.
