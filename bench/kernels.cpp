@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "vicinal/bench/encoders.hpp"
+#include "vicinal/bench/fde.hpp"
 #include "vicinal/bench/maxsim.hpp"
 #include "vicinal/bench/pooling.hpp"
 #include "vicinal/core/array.hpp"
@@ -328,6 +329,7 @@ void register_all() {
 
 int main(int argc, char** argv) {
   vicinal::bench::register_encoders();
+  vicinal::bench::register_fde();
   vicinal::bench::register_maxsim();
   vicinal::bench::register_pooling();
   vicinal::bench::register_all();
