@@ -94,6 +94,9 @@ bench-graph: python ## graph indexes beside hnswlib, FAISS and SymphonyQG (bench
 	@VIRTUAL_ENV=build/venv $(venv)/uv pip install --quiet rabitqlib==0.7.1
 	@cd bench/python && ../../$(venv)/python graph.py $(abspath $(filter %.npy,$(BENCH))) $(filter-out %.npy,$(BENCH))
 
+# What the studies measure on, unless the environment says; each one's README.md says what it looks for there.
+study-%: export VICINAL_DATA ?= $(wildcard ../shared/data)
+
 study-rag-storage: python ## quality against storage of embeddings (bench/studies/rag_storage); VICINAL_DATA=folder
 	@PYTHONPATH=bench/studies $(venv)/python -m rag_storage
 

@@ -65,7 +65,8 @@ def vicinal_search(rows: np.ndarray, offsets: np.ndarray, spec: str, threads: in
 
     def search(query: np.ndarray) -> np.ndarray:
         ends = np.array([0, len(query)], np.uint64)
-        return index.search((query, ends), k=K, threads=threads).ids[0]
+        ids: np.ndarray = index.search((query, ends), k=K, threads=threads).ids[0]
+        return ids
 
     return search
 
