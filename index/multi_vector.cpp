@@ -147,9 +147,10 @@ Neighbors MultiVector::find(const VectorBatch& queries, std::size_t wanted, cons
   return candidates;
 }
 
-void MultiVector::rescore(const VectorBatch& queries, const Neighbors& candidates, NeighborsView out,
-                          std::size_t first, const SearchControl& control) const {
+std::uint64_t MultiVector::rescore(const VectorBatch& queries, const Neighbors& candidates, NeighborsView out,
+                                   std::size_t first, const SearchControl& control) const {
   const Stopwatch watch(*control.stats, "maxsim");
+  std::uint64_t pairs = 0;
   std::mutex mutex;
   control.executor.for_each(queries.size(), [&](std::size_t i, std::size_t) {
     std::vector<std::uint32_t> documents;
@@ -165,15 +166,19 @@ void MultiVector::rescore(const VectorBatch& queries, const Neighbors& candidate
     documents_.score(query, documents, distances.data());
     std::vector<Ranked> ranked;
     SearchStats own;
+    std::uint64_t tokens = 0;
     for (std::size_t d = 0; d < documents.size(); ++d) {
       if (distances[d] < no_distance) ranked.push_back({distances[d], static_cast<Id>(documents[d])});
-      own.bytes += documents_.tokens(documents[d]) * documents_.codes().bytes_per_vector();
+      tokens += documents_.tokens(documents[d]);
     }
+    own.bytes = tokens * documents_.codes().bytes_per_vector();
     own.reranked = documents.size();
     write_ranked(ranked, out, first + i);
     const std::lock_guard lock(mutex);
     control.stats->add_work(own);
+    pairs += tokens * query.vectors();
   });
+  return pairs;
 }
 
 void MultiVector::search_candidates(const VectorBatch& queries, NeighborsView out, const Params& params,
@@ -188,16 +193,17 @@ void MultiVector::search_candidates(const VectorBatch& queries, NeighborsView ou
   SearchControl own = control;
   own.stats = &stats;
   std::vector<std::uint64_t> offsets;
+  std::uint64_t pairs = 0;
   for (std::size_t begin = 0; begin < queries.size(); begin += block) {
     const std::size_t count = std::min(block, queries.size() - begin);
     const VectorBatch part = queries.part(begin, count, offsets);
     Params of_part = params;
     if (!params.encodings.empty()) of_part.encodings = params.encodings.rows_from(begin, count);
     const Neighbors candidates = find(part, wanted, of_part, own);
-    rescore(part, candidates, out, begin, own);
+    pairs += rescore(part, candidates, out, begin, own);
   }
   if (control.stats == nullptr) return;
-  if (inner_.has_value()) control.stats->advice = advice(queries, stats);
+  if (inner_.has_value()) control.stats->advice = advice(queries, stats.distances, pairs);
   control.stats->add_work(stats);
   control.stats->strategy = fmt::format("maxsim({}, {}) > {}", to_string(documents_.codes().codec().kind()),
                                         wanted, stats.strategy);
@@ -205,15 +211,14 @@ void MultiVector::search_candidates(const VectorBatch& queries, NeighborsView ou
 
 // A scan of half bytes with carved queries costs about a fifth of the scan of bytes that compares all pairs, measured on ColBERT's and MiniLM's
 // tokens (docs/benchmarks.md).
-std::string MultiVector::advice(const VectorBatch& queries, const SearchStats& stats) const {
+std::string MultiVector::advice(const VectorBatch& queries, std::uint64_t encodings,
+                                std::uint64_t pairs) const {
   constexpr double carved = 0.2;
   const auto dimension = static_cast<double>(dim());
   const auto vectors = static_cast<double>(queries.rows.rows());
   const double all = carved * vectors * static_cast<double>(documents_.tokens()) * dimension;
-  const double each = static_cast<double>(documents_.tokens()) / static_cast<double>(size());
-  const double queries_each = vectors / static_cast<double>(std::max<std::size_t>(1, queries.size()));
-  const double spent = static_cast<double>(stats.reranked) * each * queries_each * dimension +
-                       static_cast<double>(stats.distances) * static_cast<double>(encoder_.out_dim());
+  const double spent = static_cast<double>(pairs) * dimension +
+                       static_cast<double>(encodings) * static_cast<double>(encoder_.out_dim());
   if (spent <= all) return {};
   return fmt::format("a scan would take about {:.0f} % of the work: scan(i4) | maxsim({})", 100 * all / spent,
                      to_string(documents_.codes().codec().kind()));

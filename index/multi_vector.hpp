@@ -76,9 +76,12 @@ class MultiVector {
   void require_encodings(const VectorBatch& queries, const Params& params) const;
   [[nodiscard]] Neighbors find(const VectorBatch& queries, std::size_t wanted, const Params& params,
                                const SearchControl& control) const;
-  [[nodiscard]] std::string advice(const VectorBatch& queries, const SearchStats& stats) const;
-  void rescore(const VectorBatch& queries, const Neighbors& candidates, NeighborsView out, std::size_t first,
-               const SearchControl& control) const;
+  // Of a search that compared so many encodings, and pairs of vectors.
+  [[nodiscard]] std::string advice(const VectorBatch& queries, std::uint64_t encodings,
+                                   std::uint64_t pairs) const;
+  // Returns the number of pairs of vectors compared.
+  std::uint64_t rescore(const VectorBatch& queries, const Neighbors& candidates, NeighborsView out,
+                        std::size_t first, const SearchControl& control) const;
 
   DocumentEncoder encoder_;
   AnyRetriever inner_;

@@ -216,8 +216,8 @@ TEST(MultiVector, StagesAreTimed) {
 }
 
 TEST(MultiVector, AScanIsAdvisedWhereItTakesLessWork) {
-  const Index index = build(muvera_spec, uncalibrated());
-  const auto advice = [&](std::size_t candidates) {
+  const auto advice = [&](const char* spec, std::size_t candidates) {
+    const Index index = build(spec, uncalibrated());
     SearchStats stats;
     SearchControl control;
     control.stats = &stats;
@@ -226,7 +226,11 @@ TEST(MultiVector, AScanIsAdvisedWhereItTakesLessWork) {
     std::ignore = index.search(sample().queries.batch(), 10, options, control);
     return stats.advice;
   };
-  EXPECT_THAT(advice(400), HasSubstr("of the work: scan(i4) | maxsim(f32)"));
+  EXPECT_THAT(advice(muvera_spec, 400), HasSubstr("of the work: scan(i4) | maxsim(f32)"));
+  EXPECT_EQ(advice(muvera_spec, 10), "");
+  // Encodings that the retriever of encodings scores again are no documents.
+  EXPECT_EQ(advice("muvera | i8 | flat | rerank(f16, 3x) | maxsim(f32)", 400),
+            advice("muvera | i8 | flat | maxsim(f32)", 400));
   EXPECT_EQ(build(scan_spec, uncalibrated()).search(sample().queries.batch(), 10).size(), 25U);
 }
 
