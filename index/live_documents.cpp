@@ -8,6 +8,7 @@
 #include "vicinal/core/array.hpp"
 #include "vicinal/core/change_ids.hpp"
 #include "vicinal/core/error.hpp"
+#include "vicinal/encode/token_pooling.hpp"
 #include "vicinal/index/live_parts.hpp"
 
 namespace vicinal {
@@ -57,7 +58,7 @@ void LiveDocuments::learn(const VectorBatch& documents, const BuildControl& cont
 
 std::size_t LiveDocuments::apply(const LiveChange& change, const BuildControl& control,
                                  const std::function<void()>& before) {
-  const VectorBatch documents(change.rows, change.offsets);
+  VectorBatch documents(change.rows, change.offsets);
   if (change.offsets.empty() && (change.rows.rows() != 0 || !change.ids.empty())) {
     throw InvalidArgument(fmt::format(
         "documents have no offsets, expected some: {} is of documents of several vectors", to_string(spec_)));
@@ -67,6 +68,12 @@ std::size_t LiveDocuments::apply(const LiveChange& change, const BuildControl& c
         fmt::format("{} ids for {} documents, expected one a document", change.ids.size(), documents.size()));
   if (documents.size() != 0 || documents.rows.rows() != 0) validate_batch(documents, dim_, "documents");
   require_change_ids(change.ids, change.removed);
+  // What a document is pooled to depends on it alone, so that the log, which has all its vectors, gives the same again.
+  PooledTokens pooled;
+  if (spec_.pool && documents.rows.rows() != 0) {
+    pooled = pool_tokens(documents, *spec_.pool, control);
+    documents = {{pooled.rows.data(), pooled.offsets.back(), dim_}, pooled.offsets};
+  }
 
   const std::lock_guard lock(changing_);
   const bool first = !ready();

@@ -19,10 +19,9 @@ void require_live(const Spec& spec) {
   const auto refuse = [&](const char* what) {
     throw Unsupported(fmt::format(
         "an index that changes has no {}, got \"{}\"; expected codec | hnsw | rerank, of documents "
-        "muvera | codec | hnsw | rerank | maxsim, or maxsim",
+        "pool | muvera | codec | hnsw | rerank | maxsim, or pool | maxsim",
         what, to_string(spec)));
   };
-  if (spec.pool) refuse("pool stage");
   if (spec.head) refuse("learned head");
   if (spec.scan) refuse("coarse scan");
   if (spec.maxsim && !spec.muvera) return;
