@@ -27,7 +27,7 @@ LiveDocuments::LiveDocuments(const Index& index)
   if (!scans()) {
     const Reranked* reranked = nullptr;
     const Hnsw& graph = graph_of(documents->inner(), reranked);
-    encoder_ = *documents->encoder().get_if<FdeEncoder>();  // no head, says require_live()
+    encoder_ = documents->encoder();
     graph_ = LiveHnsw(graph, index.ids(), reranked == nullptr ? nullptr : &reranked->rows(),
                       reranked == nullptr ? 0 : reranked->depth());
   }
@@ -51,9 +51,7 @@ void LiveDocuments::learn(const VectorBatch& documents, const BuildControl& cont
   tokens_ =
       std::make_unique<LiveTokenStore>(first_codec(maxsim_codec(spec_), metric_, documents.rows, control));
   if (scans()) return;
-  FdeOptions options = *spec_.muvera;
-  options.scale_tokens = metric_ == Metric::cosine;
-  encoder_ = first_encoder(options, documents, control);
+  encoder_ = first_encoder(spec_, metric_, documents, control);
 }
 
 std::size_t LiveDocuments::apply(const LiveChange& change, const BuildControl& control,
@@ -98,7 +96,7 @@ std::size_t LiveDocuments::apply(const LiveChange& change, const BuildControl& c
     } else {
       Array<float> values(checked_product(documents.size(), encoder_.out_dim(), "encodings"));
       const MatrixView<float> encodings(values.data(), documents.size(), encoder_.out_dim());
-      encoder_.encode_documents(documents, encodings, control);
+      if (documents.size() != 0) encoder_.encode_documents(documents, encodings, control);
       if (first) {
         std::optional<LiveRerank> rerank;
         if (spec_.rerank)

@@ -33,7 +33,7 @@ class LiveDocuments {
   [[nodiscard]] bool contains(Id id) const { return ready() && tokens_->snapshot().contains(id); }
   [[nodiscard]] std::vector<Id> ids() const;
   [[nodiscard]] std::size_t retired() const { return ready() && !scans() ? graph_.retired() : 0; }
-  [[nodiscard]] bool scans() const { return !spec_.muvera; }
+  [[nodiscard]] bool scans() const { return !spec_.muvera && !spec_.head; }
 
   /// As LiveHnsw::apply(), of which it throws the errors too; non-finite values are named by document, vector and column. A document may
   /// have no vector: it counts, and is never found. The first documents must have one. When the graph fails for want of memory, searches may
@@ -67,7 +67,7 @@ class LiveDocuments {
   std::size_t dim_;
   mutable std::mutex changing_;
   // Made with the first change, before it is ready; these stay then.
-  FdeEncoder encoder_;
+  DocumentEncoder encoder_;
   std::unique_ptr<LiveTokenStore> tokens_;
   LiveHnsw graph_;
   std::atomic<bool> ready_ = false;

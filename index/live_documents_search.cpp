@@ -113,8 +113,8 @@ void LiveDocuments::search_candidates(const VectorBatch& queries, NeighborsView 
   if (control.stats == nullptr) return;
   stats.add_work(work.stats);
   control.stats->add_work(stats);
-  control.stats->strategy = fmt::format("maxsim({}, {}) > muvera({}) > {}", to_string(spec_.maxsim->rows),
-                                        wanted, encoder_.out_dim(), stats.strategy);
+  control.stats->strategy = fmt::format("maxsim({}, {}) > {}({}) > {}", to_string(spec_.maxsim->rows), wanted,
+                                        encoder_.name(), encoder_.out_dim(), stats.strategy);
 }
 
 }  // namespace vicinal

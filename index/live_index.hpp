@@ -17,7 +17,7 @@ namespace vicinal {
 /// change that was made is there after a crash.
 ///
 /// The spec is codec | hnsw | rerank: a graph over f32, f16, bf16, float8, i8 or i4, with or without rerank rows; other stages need an immutable
-/// Index. Of documents of several vectors it is muvera | codec | hnsw | rerank | maxsim, or maxsim alone, which scores every document; before
+/// Index. Of documents of several vectors it is muvera or head | codec | hnsw | rerank | maxsim, or maxsim alone, which scores every document; before
 /// both, pool(...) makes fewer vectors of what is added. Items have offsets then, one id a document, and one without vectors counts but is never found. The file is that of an Index, `<path>`, and the log `<path>.log` (docs/format.md): opening reads the file and makes the changes of
 /// the log again; compact() writes a new file and begins a new log. Whatever instant a process ends at, what is opened afterwards holds every change that was
 /// made, each whole.

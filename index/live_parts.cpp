@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vicinal/core/error.hpp"
+#include "vicinal/index/multi_vector_build.hpp"
 
 namespace vicinal {
 namespace {
@@ -19,12 +20,11 @@ void require_live(const Spec& spec) {
   const auto refuse = [&](const char* what) {
     throw Unsupported(fmt::format(
         "an index that changes has no {}, got \"{}\"; expected codec | hnsw | rerank, of documents "
-        "pool | muvera | codec | hnsw | rerank | maxsim, or pool | maxsim",
+        "pool | muvera or head | codec | hnsw | rerank | maxsim, or pool | maxsim",
         what, to_string(spec)));
   };
-  if (spec.head) refuse("learned head");
   if (spec.scan) refuse("coarse scan");
-  if (spec.maxsim && !spec.muvera) return;
+  if (spec.maxsim && !spec.muvera && !spec.head) return;
   if (spec.dedup != Deduplication::none) refuse("dedup");
   if (spec.projection.kind != ProjectionKind::none) refuse("projection");
   if (!spec.tiers.empty()) refuse("tiers");
@@ -41,11 +41,19 @@ Codec first_codec(const CodecOptions& options, Metric metric, MatrixView<const f
   return Codec::restore(options, metric, rows.cols(), origin);
 }
 
-FdeEncoder first_encoder(const FdeOptions& options, const VectorBatch& documents,
-                         const BuildControl& control) {
-  if (!options.centre || documents.rows.rows() >= least_sample)
-    return FdeEncoder::train(options, documents, control);
-  return FdeEncoder::restore(options, documents.dim(), std::vector<float>(documents.dim()));
+DocumentEncoder first_encoder(const Spec& spec, Metric metric, const VectorBatch& documents,
+                              const BuildControl& control) {
+  const std::size_t vectors = documents.rows.rows();
+  if (spec.head && vectors < spec.head->dim) {
+    throw InvalidArgument(
+        fmt::format("the first documents have {} vectors, expected at least {}: a head of so many values is "
+                    "learnt from them",
+                    vectors, spec.head->dim));
+  }
+  if (spec.head || !spec.muvera->centre || vectors >= least_sample)
+    return train_encoder(spec, metric, documents, control);
+  return FdeEncoder::restore(encoder_options(spec, metric), documents.dim(),
+                             std::vector<float>(documents.dim()));
 }
 
 const Hnsw& graph_of(const AnyRetriever& retriever, const Reranked*& reranked) {

@@ -68,21 +68,24 @@ Neighbors without(const Neighbors& found, std::span<const Id> itself, std::size_
   return result;
 }
 
+}  // namespace
+
+FdeOptions encoder_options(const Spec& spec, Metric metric) {
+  FdeOptions options = *spec.muvera;
+  options.scale_tokens = metric == Metric::cosine;
+  return options;
+}
+
 DocumentEncoder train_encoder(const Spec& spec, Metric metric, const VectorBatch& documents,
                               const BuildControl& control) {
-  const bool scale_tokens = metric == Metric::cosine;
   if (spec.head) {
     control.report("learn", 0, 1);
     TokenHeadOptions options = *spec.head;
-    options.scale_tokens = scale_tokens;
+    options.scale_tokens = metric == Metric::cosine;
     return TokenHead::train(options, documents, {}, control);
   }
-  FdeOptions options = *spec.muvera;
-  options.scale_tokens = scale_tokens;
-  return FdeEncoder::train(options, documents, control);
+  return FdeEncoder::train(encoder_options(spec, metric), documents, control);
 }
-
-}  // namespace
 
 MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& given,
                                BuildEncodings build_encodings, const BuildControl& control) {

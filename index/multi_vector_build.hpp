@@ -13,6 +13,12 @@ namespace vicinal {
 /// What the stages of a spec between muvera and maxsim say, over encodings, compared by inner product.
 using BuildEncodings = FunctionRef<AnyRetriever(MatrixView<const float> encodings)>;
 
+/// The options of a spec's muvera stage, where there is one, for documents that are compared so.
+FdeOptions encoder_options(const Spec& spec, Metric metric);
+/// What the spec's muvera or head stage learns from documents, which are pooled already.
+DocumentEncoder train_encoder(const Spec& spec, Metric metric, const VectorBatch& documents,
+                              const BuildControl& control);
+
 /// Throws InvalidArgument as TokenStore::build() and FdeEncoder::train() do, Cancelled.
 MultiVector build_multi_vector(const Spec& spec, Metric metric, const VectorBatch& given,
                                BuildEncodings build_encodings, const BuildControl& control);

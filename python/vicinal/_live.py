@@ -28,7 +28,7 @@ class LiveIndex(Changing):
 
     Safe to use from many threads: searches take no lock and see the content as it was when they began, changes wait for each other
     and are seen whole. A call that raises has changed nothing. The spec is codec | hnsw | rerank, over f32, f16, bf16, float8, i8 or i4.
-    Of documents of several vectors it is muvera | codec | hnsw | maxsim, or maxsim alone; what is added then is a tuple (rows, offsets).
+    Of documents of several vectors it is muvera | codec | hnsw | maxsim (or head for muvera), or maxsim alone, each after pool if wanted; what is added then is a tuple (rows, offsets).
 
     With a path, a change is on disk before it is seen: in `<path>.log`, which `compact` folds into the file, and `open` makes again.
     """
