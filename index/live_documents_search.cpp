@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "vicinal/core/array.hpp"
@@ -103,8 +104,10 @@ void LiveDocuments::search_candidates(const VectorBatch& queries, NeighborsView 
       // Candidates that are newer than the documents, or have no vectors, took the places of others.
       if (ranked.size() < sure && ranked.size() < ids.size() && stats.stop == StopReason::complete) {
         const std::vector<TokenSnapshot::Part> parts = documents.parts();
-        ranked = scan_parts(scanned(parts), 0, documents.size(), query, out.k(), control.max_distances,
-                            control, own);
+        ScanQuery whole{std::move(query), {}, own};
+        scan_parts(scanned(parts), 0, documents.size(), {&whole, 1}, out.k(), control.max_distances, control);
+        ranked = std::move(whole.found);
+        own = whole.stats;
       }
       write_ranked(ranked, out, begin + i);
       work.add(own);

@@ -30,10 +30,18 @@ struct ScanPart {
   }
 };
 
-/// Of documents begin, ..., end - 1 in the order of `parts` the k nearest that pass the filter, in no order. No more than `budget` pairs of vectors.
-std::vector<Ranked> scan_parts(std::span<const ScanPart> parts, std::size_t begin, std::size_t end,
-                               MaxSimQuery& query, std::size_t k, std::uint64_t budget,
-                               const SearchControl& control, SearchStats& stats);
+/// A query of a scan, what it found and what that took.
+struct ScanQuery {
+  MaxSimQuery query;
+  std::vector<Ranked> found = {};  ///< in no order
+  SearchStats stats = {};
+};
+
+/// Of documents begin, ..., end - 1 in the order of `parts` the k nearest to each query that pass the filter. No more than `budget` pairs of
+/// vectors a query. Queries of one call go through the documents together, a part that caches hold at a time.
+void scan_parts(std::span<const ScanPart> parts, std::size_t begin, std::size_t end,
+                std::span<ScanQuery> queries, std::size_t k, std::uint64_t budget,
+                const SearchControl& control);
 
 /// Makes a query ready for the stores of the parts.
 using PrepareQuery = FunctionRef<void(MatrixView<const float> vectors, MaxSimQuery& query)>;

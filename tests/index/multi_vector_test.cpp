@@ -197,6 +197,37 @@ TEST(MultiVector, PoolingIsDoneAtTheBuild) {
   EXPECT_LT(pool.memory_bytes(), whole.memory_bytes() * 6 / 10);
 }
 
+// Queries of a batch go through the documents together: each finds what it finds alone, with a filter and a budget too.
+TEST(MultiVector, AScanOfManyQueriesIsThatOfEach) {
+  const VectorBatch asked = sample().queries.batch();
+  for (const char* spec : {"maxsim(f32)", "maxsim(b1)", scan_spec}) {
+    const Index index = build(spec, uncalibrated());
+    for (const std::uint64_t budget : {std::numeric_limits<std::uint64_t>::max(), std::uint64_t{5000}}) {
+      for (const bool filtered : {false, true}) {
+        SCOPED_TRACE(testing::Message() << spec << ", budget " << budget << ", filtered " << filtered);
+        SearchControl control;
+        control.max_distances = budget;
+        if (filtered) control.filter = Filter::predicate([](Id id) { return id % 3 == 0; });
+        SearchStats together, each;
+        control.stats = &together;
+        const Neighbors found = index.search(asked, 10, {}, control);
+        control.stats = &each;
+        std::vector<std::uint64_t> own;
+        for (std::size_t q = 0; q < asked.size(); ++q) {
+          const Neighbors alone = index.search(asked.part(q, 1, own), 10, {}, control);
+          ASSERT_EQ(alone.counts()[0], found.counts()[q]);
+          ASSERT_TRUE(std::ranges::equal(alone.ids()[0], found.ids()[q])) << q;
+          ASSERT_TRUE(std::ranges::equal(alone.distances()[0], found.distances()[q])) << q;
+        }
+        EXPECT_EQ(together.distances, each.distances);
+        EXPECT_EQ(together.bytes, each.bytes);
+        EXPECT_EQ(together.stop, each.stop);
+        EXPECT_EQ(together.stop == StopReason::budget, budget == 5000);
+      }
+    }
+  }
+}
+
 TEST(MultiVector, StagesAreTimed) {
   const auto stages = [](const char* spec) {
     SearchStats stats;
