@@ -10,6 +10,7 @@
 #include "vicinal/core/error.hpp"
 #include "vicinal/encode/fde.hpp"
 #include "vicinal/encode/google_fde.hpp"
+#include "vicinal/encode/token_head.hpp"
 #include "vicinal/tools/formatting.hpp"
 #include "arrays.hpp"
 #include "documents.hpp"
@@ -18,13 +19,15 @@
 #include "search.hpp"
 #include "threads.hpp"
 
-/// What FdeEncoder and GoogleFde have in common.
+/// What FdeEncoder, GoogleFde and TokenHead have in common.
 namespace vicinal::python {
 
 inline std::size_t dim_of(const FdeEncoder& encoder) { return encoder.token_dim(); }
 inline std::size_t dim_of(const GoogleFde& encoder) { return encoder.dim(); }
+inline std::size_t dim_of(const TokenHead& encoder) { return encoder.token_dim(); }
 inline std::size_t out_dim_of(const FdeEncoder& encoder) { return encoder.out_dim(); }
 inline std::size_t out_dim_of(const GoogleFde& encoder) { return encoder.output_dim(); }
+inline std::size_t out_dim_of(const TokenHead& encoder) { return encoder.out_dim(); }
 
 inline void encode_items(const FdeEncoder& encoder, const VectorBatch& items, MatrixView<float> out,
                          bool document, const BuildControl& control) {
@@ -39,6 +42,13 @@ inline void encode_items(const GoogleFde& encoder, const VectorBatch& items, Mat
     if (document) return encoder.encode_document(items.item(i), out[i]);
     encoder.encode_query(items.item(i), out[i]);
   });
+  control.throw_if_stopped();
+}
+
+inline void encode_items(const TokenHead& encoder, const VectorBatch& items, MatrixView<float> out,
+                         bool document, const BuildControl& control) {
+  if (document) return encoder.encode_documents(items, out, control);
+  encoder.encode_queries(items, out, control.executor);
   control.throw_if_stopped();
 }
 

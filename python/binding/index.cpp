@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "vicinal/index/index.hpp"
+#include "vicinal/index/multi_vector.hpp"
 #include "vicinal/tools/formatting.hpp"
 #include "arguments.hpp"
 #include "arrays.hpp"
@@ -184,6 +187,34 @@ tokens : (m, n) uint32
 scores : (m, n) float32
     Their inner products, or cosines. A row's sum is the negated distance that a search reports; for cosine n less that distance.)";
 
+nb::object search_encoded(const Index& index, nb::handle queries, nb::handle k, std::optional<double> recall,
+                          nb::handle effort, nb::handle filter, nb::handle threads,
+                          std::optional<double> timeout, nb::handle max_distances, nb::handle encodings,
+                          nb::handle fingerprint) {
+  if (encodings.is_none() != fingerprint.is_none()) {
+    throw InvalidArgument(encodings.is_none()
+                              ? "a fingerprint is given without encodings, expected both or neither"
+                              : "encodings are given without the fingerprint of their encoder, expected both "
+                                "or neither");
+  }
+  std::optional<BorrowedRows> rows;
+  std::optional<MadeElsewhere> made;
+  if (!encodings.is_none()) {
+    rows.emplace(encodings, "encodings", false);
+    made = MadeElsewhere{
+        rows->view(), whole_number(fingerprint, "fingerprint", 0, std::numeric_limits<std::uint64_t>::max())};
+  }
+  return search_with(index, queries, k, recall, effort, filter, threads, timeout, max_distances, made);
+}
+
+// What makes one vector of many, if the index has such.
+nb::object encoder_of(const Index& index) {
+  const auto* documents = index.retriever().get_if<MultiVector>();
+  if (documents == nullptr || !documents->inner().has_value()) return nb::none();
+  if (const auto* fde = documents->encoder().get_if<FdeEncoder>()) return nb::cast(*fde);
+  return nb::cast(*documents->encoder().get_if<TokenHead>());
+}
+
 std::string represent(const Index& index) {
   return fmt::format("<vicinal.Index {} x {}, {}, {}, {}>", tools::thousands(index.size()), index.dim(),
                      to_string(index.metric()), to_string(index.spec()),
@@ -196,13 +227,17 @@ void bind_index(nb::module_& module) {
   nb::class_<Index>(
       module, "Index", nb::is_final(),
       "What vicinal.build() and vicinal.open() give: immutable, safe to search from many threads at once.")
-      .def("search", &search_index<Index>, "queries"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
+      .def("search", &search_encoded, "queries"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
            "effort"_a = nb::none(), "filter"_a = nb::none(), "threads"_a = nb::none(),
-           "timeout"_a = nb::none(), "max_distances"_a = nb::none(),
+           "timeout"_a = nb::none(), "max_distances"_a = nb::none(), "encodings"_a = nb::none(),
+           "fingerprint"_a = nb::none(),
            nb::sig("def search(self, queries: Vectors, k: int = 10, *, recall: float | None = None, "
                    "effort: int | None = None, filter: Filter | None = None, threads: int | None = None, "
-                   "timeout: float | None = None, max_distances: int | None = None) -> Hits"),
+                   "timeout: float | None = None, max_distances: int | None = None, "
+                   "encodings: Vectors | None = None, fingerprint: int | None = None) -> Hits"),
            search_documentation)
+      .def_prop_ro("encoder", &encoder_of, nb::sig("def encoder(self) -> FdeEncoder | TokenHead | None"),
+                   "What makes one vector of the many of a document or query; None where there is none.")
       .def("search_iter", &search_iter<Index>, "query"_a, "k"_a = 10, nb::kw_only(), "recall"_a = nb::none(),
            "effort"_a = nb::none(), "filter"_a = nb::none(),
            nb::sig(

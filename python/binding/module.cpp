@@ -61,6 +61,7 @@ NB_MODULE(_vicinal, module) {
   bind_explore(module);
   bind_fde_encoder(module);
   bind_google_fde(module);
+  bind_token_head(module);
   bind_token_tools(module);
   module.def("recall", &recall_of, "found"_a, "truth"_a, "k"_a);
   module.def(

@@ -104,23 +104,36 @@ inline std::uint64_t budget_of(nanobind::handle max_distances) {
   return max_distances.is_none() ? most : whole_number(max_distances, "max_distances", 1, most);
 }
 
+// Encodings of queries, and what made them.
+struct MadeElsewhere {
+  MatrixView<const float> encodings;
+  std::uint64_t fingerprint = 0;
+};
+
 template <class Searched>
-nanobind::object search_index(const Searched& index, nanobind::handle queries, nanobind::handle k,
-                              std::optional<double> recall, nanobind::handle effort, nanobind::handle filter,
-                              nanobind::handle threads, std::optional<double> timeout,
-                              nanobind::handle max_distances) {
+nanobind::object search_with(const Searched& index, nanobind::handle queries, nanobind::handle k,
+                             std::optional<double> recall, nanobind::handle effort, nanobind::handle filter,
+                             nanobind::handle threads, std::optional<double> timeout,
+                             nanobind::handle max_distances, const std::optional<MadeElsewhere>& made) {
   const BorrowedItems items(queries, "queries", true);
   const VectorBatch batch = items.batch();
   Hits hits;
   hits.one_dimensional = items.one_dimensional();
   const std::size_t wanted = whole_number(k, "k", 1, std::max<std::size_t>(index.size(), always_possible_k));
-  const typename Searched::Params params{{optional_number(effort, "effort", most_effort), recall}};
+  typename Searched::Params params{{optional_number(effort, "effort", most_effort), recall}};
   SearchControl control;
   control.stats = &hits.stats;
   control.max_distances = budget_of(max_distances);
   control.deadline = deadline_after(timeout);
   const std::size_t pool = optional_number(threads, "threads", most_threads);
   const std::size_t count = batch.size();
+  if (made) {
+    if (made->encodings.rows() != count)
+      throw InvalidArgument(
+          fmt::format("{} encodings of {} queries, expected as many", made->encodings.rows(), count));
+    params.search.encodings = made->encodings;
+    params.search.fingerprint = made->fingerprint;
+  }
   // Before room for the answers is made; the values are looked at later.
   validate_batch(batch.rows.rows_from(0, 0), index.dim(), "queries");
   PythonFilter rule(filter, index.size(), has_own_ids(index));
@@ -135,6 +148,14 @@ nanobind::object search_index(const Searched& index, nanobind::handle queries, n
     index.search(batch, hits.neighbors.view(), params, control);
   });
   return nanobind::cast(std::move(hits));
+}
+
+template <class Searched>
+nanobind::object search_index(const Searched& index, nanobind::handle queries, nanobind::handle k,
+                              std::optional<double> recall, nanobind::handle effort, nanobind::handle filter,
+                              nanobind::handle threads, std::optional<double> timeout,
+                              nanobind::handle max_distances) {
+  return search_with(index, queries, k, recall, effort, filter, threads, timeout, max_distances, {});
 }
 
 inline constexpr const char* search_documentation =
@@ -158,6 +179,10 @@ timeout : float, optional
     Seconds after which no further work is begun; what was found so far is returned.
 max_distances : int, optional
     Distances computed a query at most.
+encodings : (n, out_dim) float32, optional
+    Of documents of several vectors: the queries' encodings, made elsewhere by an encoder like `encoder`. MaxSim is computed from `queries`.
+fingerprint : int, optional
+    That encoder's, which goes with encodings. Another than the index's is refused.
 
 Returns
 -------

@@ -9,6 +9,6 @@
 
 from __future__ import annotations
 
-from ._vicinal import FdeEncoder, GoogleFde, carve_query, pool_document, pool_tokens
+from ._vicinal import FdeEncoder, GoogleFde, TokenHead, carve_query, pool_document, pool_tokens
 
-__all__ = ["FdeEncoder", "GoogleFde", "carve_query", "pool_document", "pool_tokens"]
+__all__ = ["FdeEncoder", "GoogleFde", "TokenHead", "carve_query", "pool_document", "pool_tokens"]

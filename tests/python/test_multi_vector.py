@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 import vicinal
+from vicinal.multivector import FdeEncoder, TokenHead
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -84,6 +85,53 @@ def test_offsets_of_any_integers(documents: Items, queries: Items) -> None:
     # A query of one vector needs no offsets.
     index = vicinal.build(documents, "maxsim", metric="ip")
     assert (index.search(rows[0], k=3).ids == index.search((rows[:1], [0, 1]), k=3).ids[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "spec"),
+    [
+        ("ip", "muvera(reps=20, bits=3, dim=8) | i8 | hnsw(m=12, efc=80) | maxsim(f32)"),
+        ("cosine", "pool(2x) | muvera(reps=20, bits=3, dim=8) | f16 | flat | maxsim(i8)"),
+        ("ip", "head(dim=64, samples=1000) | i8 | flat | maxsim(i8)"),
+    ],
+)
+def test_encodings_made_elsewhere(metric: str, spec: str, documents: Items, queries: Items, tmp_path: Path) -> None:
+    ids = np.arange(300) * 2 + 1
+    index = vicinal.build(documents, spec, metric=metric, ids=ids, calibration_queries=make(40, 4, 9, 3))
+    index.save(tmp_path / "a.vcn")
+    encoder = vicinal.open(tmp_path / "a.vcn").encoder
+    assert encoder is not None and index.encoder is not None and encoder.fingerprint == index.encoder.fingerprint
+    assert isinstance(encoder, TokenHead if spec.startswith("head") else FdeEncoder)
+    made = {"encodings": encoder.encode_queries(queries), "fingerprint": encoder.fingerprint}
+    for options in ({}, {"effort": 40}, {"recall": 0.8}, {"filter": ids[::3]}):
+        plain, given = index.search(queries, k=7, **options), index.search(queries, k=7, **options, **made)
+        assert (plain.ids == given.ids).all() and (plain.distances == given.distances).all()
+        assert "encode" in plain.stage_seconds and "encode" not in given.stage_seconds
+    # Candidates are those of the encodings, and scores those of the queries.
+    turned = index.search(queries, k=7, effort=7, **{**made, "encodings": np.ascontiguousarray(made["encodings"][::-1])})
+    assert (turned.ids != index.search(queries, k=7, effort=7).ids).any()
+    for wrong, words in (
+        ({"encodings": made["encodings"]}, "encodings are given without the fingerprint of their encoder"),
+        ({"fingerprint": encoder.fingerprint}, "a fingerprint is given without encodings"),
+        ({**made, "fingerprint": encoder.fingerprint ^ 1}, "expected the same encoder"),
+        ({**made, "encodings": made["encodings"][:5]}, "5 encodings of 12 queries, expected as many"),
+        ({**made, "encodings": made["encodings"][:0]}, "0 encodings of 12 queries, expected as many"),
+        ({**made, "encodings": made["encodings"][:, 1:]}, f"encodings have {encoder.out_dim - 1} columns"),
+        ({**made, "encodings": np.full_like(made["encodings"], np.nan)}, "encodings row 0 column 0 is nan"),
+    ):
+        with pytest.raises(vicinal.InvalidArgument, match=words):
+            index.search(queries, **wrong)
+
+
+def test_no_encoder_no_encodings(documents: Items, queries: Items) -> None:
+    for index, words in (
+        (vicinal.build(documents, "maxsim", metric="ip"), "this index has none to compare them with"),
+        (vicinal.build(documents[0], "flat", metric="ip"), "the index is of single vectors"),
+    ):
+        assert index.encoder is None
+        asked = queries if "none" in words else queries[0][:12]
+        with pytest.raises(vicinal.InvalidArgument, match=words):
+            index.search(asked, encodings=np.ones((12, 8), np.float32), fingerprint=1)
 
 
 def test_two_rows_in_a_tuple_are_rows() -> None:

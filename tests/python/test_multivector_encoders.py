@@ -13,13 +13,14 @@ import pytest
 
 import vicinal
 from multivector_data import DIM, Floats, Items, make, parts
-from vicinal.multivector import FdeEncoder, GoogleFde
+from vicinal.multivector import FdeEncoder, GoogleFde, TokenHead
 
 ENCODERS: dict[str, Callable[[Items], Any]] = {
     "fde": lambda documents: FdeEncoder(DIM, reps=60, documents=documents),
     "identity": lambda documents: FdeEncoder(DIM, reps=30, projection="identity", centre=False, final_dim=3000),
     "paper": lambda documents: FdeEncoder.paper(DIM, reps=40, bits=3, projection_dim=12),
     "google": lambda documents: GoogleFde(DIM, num_repetitions=40, num_simhash_projections=3, fill_empty_partitions=True, seed=7),
+    "head": lambda documents: TokenHead(documents, out_dim=96, samples=1000),
 }
 
 
@@ -73,6 +74,8 @@ def test_other_forms_of_the_same_vectors(encoder: Any, queries: Items) -> None:
 
 
 def test_an_encoder_is_its_options(encoder: Any, documents: Items) -> None:
+    if isinstance(encoder, TokenHead):
+        pytest.skip("a head is what it learnt, too")
     keywords = encoder.options if isinstance(encoder, GoogleFde) else {**encoder.options, "mean": encoder.mean}
     for again in (type(encoder)(**keywords), pickle.loads(pickle.dumps(encoder)), copy.copy(encoder), copy.deepcopy(encoder)):
         assert again.fingerprint == encoder.fingerprint and again.options == encoder.options
@@ -103,6 +106,19 @@ def test_every_option_matters(documents: Items) -> None:
     theirs = dict(reps=20, bits=5, projection_dim=16, projection="dense", per_bucket=False, bucket="mean", empty="nearest", partition="planes", centre=False)
     assert paper.options == {"dim": DIM, **theirs, "final_dim": 0, "scale_tokens": False, "seed": 1}
     assert repr(paper) == "<vicinal.multivector.FdeEncoder 24 to 10,240, reps=20, bits=5, projection=dense, seed=1>"
+
+
+def test_every_option_of_a_head_matters(documents: Items, queries: Items) -> None:
+    usual = TokenHead(documents, out_dim=64)
+    assert usual.options == {"out_dim": 64, "samples": 8192, "ridge": 0.01, "scale_tokens": False, "seed": 1}
+    assert usual.dim == DIM and usual.out_dim == 64 and 0 < usual.health < 1
+    assert repr(usual) == f"<vicinal.multivector.TokenHead 24 to 64, health {usual.health:.2f}>"
+    changes: list[dict[str, Any]] = [{"out_dim": 65}, {"samples": 500}, {"ridge": 0.1}, {"scale_tokens": True}, {"seed": 2}, {"queries": queries}]
+    seen = {usual.fingerprint} | {TokenHead(documents, **{"out_dim": 64, **change}).fingerprint for change in changes}
+    assert len(seen) == 7
+    assert TokenHead(documents, out_dim=64, threads=1).fingerprint == usual.fingerprint == copy.deepcopy(usual).fingerprint
+    with pytest.raises(TypeError):
+        pickle.dumps(usual)
 
 
 def test_one_bucket_is_known() -> None:
@@ -194,6 +210,11 @@ def test_google_keywords() -> None:
         (lambda: FdeEncoder("8"), TypeError, "dim is str, expected int"),  # type: ignore[arg-type]
         (lambda: FdeEncoder(DIM, seed=1.5), TypeError, "seed is float, expected int"),  # type: ignore[arg-type]
         (lambda: FdeEncoder.paper(DIM, projection_dim=99), vicinal.InvalidArgument, "99 values, expected 1 to the tokens' 24"),
+        (lambda: TokenHead(np.ones((9, 4), np.float32)), vicinal.InvalidArgument, "documents have no offsets"),
+        (lambda: TokenHead((np.ones((9, 4), np.float32), [0, 9]), out_dim=8), vicinal.InvalidArgument, "8 values, expected 16 to 16384"),
+        (lambda: TokenHead((np.ones((9, 4), np.float32), [0, 9]), queries=(np.ones((2, 5), np.float32), [0, 2])), vicinal.InvalidArgument, "dimension 5"),
+        (lambda: TokenHead((np.zeros((9, 4), np.float32), [0, 9])), vicinal.InvalidArgument, "zero"),
+        (lambda: TokenHead((np.full((2, 4), np.nan, np.float32), [0, 2])), vicinal.InvalidArgument, "item 0 vector 0 (row 0) column 0 is nan"),
         (lambda: GoogleFde(0), vicinal.InvalidArgument, "dim is 0, expected 1 to 2147483647"),
         (lambda: GoogleFde(DIM, num_simhash_projections=31), vicinal.InvalidArgument, "simhash_bits is 31, expected 0 to 30"),
         (lambda: GoogleFde(DIM, projection_type="SPARSE"), vicinal.InvalidArgument, "expected one of DEFAULT_IDENTITY, AMS_SKETCH"),

@@ -97,7 +97,10 @@ def best_pair() -> tuple[int, float]:
     same = multivector.FdeEncoder(**encoder.options, mean=encoder.mean)
     paper: multivector.FdeEncoder = multivector.FdeEncoder.paper(8, reps=2, bits=1, projection_dim=4)
     google = multivector.GoogleFde(8, num_repetitions=2, num_simhash_projections=1)
-    for each in (encoder, paper, google):
+    tokens_of_many = np.eye(20, 8, dtype=np.float32)
+    head: multivector.TokenHead = multivector.TokenHead((tokens_of_many, [0, 10, 20]), out_dim=16, samples=16, threads=1)
+    assert index.encoder is None and head.health <= 1
+    for each in (encoder, paper, google, head):
         encoded: npt.NDArray[np.float32] = each.encode_queries((carved, [0, len(carved)]), threads=1)
         assert encoded.shape == (1, each.out_dim) and each.encode_documents((pooled, offsets)).shape == (2, each.out_dim)
         assert each.encode_query(rows).shape == each.encode_document(rows).shape and each.dim == 8
