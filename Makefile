@@ -16,7 +16,7 @@ venv = build/venv/bin
 configure = test -f build/$(1)/build.ninja || cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 # Says how long the rest of the recipe line took.
 phase = phase() { local start=$$SECONDS; "$$@"; echo "== $(1): $$((SECONDS - start)) s"; }; phase
-sources = $(shell find core quant encode index tools bench python tests -name '*.[ch]pp')
+sources = $(shell find core quant encode index multitenant tools bench python tests -name '*.[ch]pp')
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,7 +116,7 @@ format-check: ## fails when clang-format would change something
 	@clang-format --dry-run -Werror $(sources)
 
 tidy: build ## clang-tidy over the library and the command
-	@run-clang-tidy -quiet -extra-arg=-Wno-unknown-warning-option -j $(JOBS) -p build/release '^$(CURDIR)/(core|quant|encode|index|tools)/[a-z0-9_]+\.cpp$$' >build/tidy.log 2>&1 \
+	@run-clang-tidy -quiet -extra-arg=-Wno-unknown-warning-option -j $(JOBS) -p build/release '^$(CURDIR)/(core|quant|encode|index|multitenant|tools)/[a-z0-9_]+\.cpp$$' >build/tidy.log 2>&1 \
 	  || { grep -E 'warning:|error:|note:' build/tidy.log; exit 1; }
 
 docs-check: build ## run every command and compile every code block of README.md and docs/

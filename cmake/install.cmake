@@ -1,5 +1,5 @@
 # A relocatable package: nothing installed names the prefix or a path of the build machine.
-#   find_package(vicinal 0.1 REQUIRED [COMPONENTS core quant encode index])  ->  vicinal::vicinal, vicinal::<component>
+#   find_package(vicinal 0.1 REQUIRED [COMPONENTS core quant encode index multitenant])  ->  vicinal::vicinal, vicinal::<component>
 #   pkg-config --cflags --libs vicinal
 include(CMakePackageConfigHelpers)
 get_property(components GLOBAL PROPERTY VICINAL_COMPONENTS)
