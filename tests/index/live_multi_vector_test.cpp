@@ -341,7 +341,8 @@ TEST(LiveMultiVector, AHeadLearnsFromFirstDocumentsThatAreEnough) {
   const Neighbors found = first.search(asked.batch(), 10);
   std::size_t hits = 0;
   for (std::size_t q = 0; q < asked.batch().size(); ++q) {
-    for (const Id id : found.ids()[q]) hits += std::ranges::count(exact.ids()[q], id);
+    for (const Id id : found.ids()[q])
+      hits += static_cast<std::size_t>(std::ranges::count(exact.ids()[q], id));
   }
   EXPECT_GE(hits, 9 * asked.batch().size());
 }

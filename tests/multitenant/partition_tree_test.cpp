@@ -97,8 +97,8 @@ void check_structure(const PartitionTree& tree) {
 }
 
 TEST(PartitionTree, CutsUntilLeavesAreSmallAndFindsEveryRowAgain) {
-  for (const std::size_t fanout : {2, 4, 7, 16}) {
-    for (const std::size_t dim : {1, 3, 33, 192}) {
+  for (const std::size_t fanout : {2U, 4U, 7U, 16U}) {
+    for (const std::size_t dim : {1U, 3U, 33U, 192U}) {
       SCOPED_TRACE(testing::Message() << fanout << " children, dimension " << dim);
       const Rows rows = clustered_rows(3000, dim, 40);
       PartitionTreeOptions options;
@@ -175,7 +175,7 @@ TEST(PartitionTree, IsTheSameForAnyNumberOfThreads) {
   const Rows rows = clustered_rows(20'000, 32, 300);
   std::vector<NodeId> alone, together;
   const PartitionTree one = PartitionTree::train({4, 64, 9}, rows.view(), alone);
-  for (const std::size_t threads : {2, 3}) {
+  for (const std::size_t threads : {2U, 3U}) {
     ThreadPool pool(threads);
     BuildControl control;
     control.executor = pool;
@@ -271,7 +271,7 @@ TEST(PartitionTree, LeavesAreCutAndJoined) {
       ++joins;
     }
     ASSERT_NO_FATAL_FAILURE(check_structure(tree));
-    for (std::size_t i = step % 7; i < rows.size(); i += 7)
+    for (std::size_t i = static_cast<std::size_t>(step) % 7; i < rows.size(); i += 7)
       ASSERT_EQ(tree.leaf_of(TreeQuery(rows[i])), leaf_of_row[i]);
   }
   EXPECT_GT(cuts, 100U);
